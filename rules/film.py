@@ -1,0 +1,101 @@
+"""FiLM: gone where it has no condition, a scale and a shift where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vampconv.dialect import Ops, vamp
+from vampconv.dialect.film import noise_frequencies
+from vampconv.rewrite import Close, Draw, Exact, Guard, Match, Rule, Sample, Stage, V
+
+
+class DropIdentityFiLM(Rule):
+    """``FiLM(x)`` without a condition is x."""
+
+    stage = Stage.CANONICAL
+    claim = Exact()
+
+    @staticmethod
+    def before(op: Ops, x: V) -> V:
+        return vamp(op).FiLM(x)
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:  # noqa: ARG004
+        return x
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(x=draw("batch", "time", 6))
+
+
+class LowerFiLM(Rule):
+    """``FiLM(x, r)`` is ``x · (γ(r) + 1) + β(r)``, γ and β being affine in r."""
+
+    stage = Stage.LOWER
+    claim = Close(rtol=1e-5, atol=1e-5)
+
+    @staticmethod
+    def before(
+        op: Ops, x: V, condition: V, gamma_weight: V, gamma_bias: V, beta_weight: V, beta_bias: V
+    ) -> V:
+        return vamp(op).FiLM(x, condition, gamma_weight, gamma_bias, beta_weight, beta_bias)
+
+    @staticmethod
+    def after(op: Ops, x: V, condition: V, gamma_weight: V, gamma_bias: V, beta_weight: V, beta_bias: V) -> V:
+        gamma = op.Gemm(condition, gamma_weight, gamma_bias, transB=1)
+        beta = op.Gemm(condition, beta_weight, beta_bias, transB=1)
+        scaled = op.Mul(x, op.Unsqueeze(op.Add(gamma, 1.0), [1]))
+        return op.Add(scaled, op.Unsqueeze(beta, [1]))
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        for x, scale in ((draw("batch", "time", 6), 1.0), (draw("batch", "time", 6, scale=1e-4), 0.1)):
+            yield Sample(
+                x=x,
+                condition=draw("batch", 4),
+                gamma_weight=draw(6, 4, scale=scale),
+                gamma_bias=draw(6),
+                beta_weight=draw(6, 4, scale=scale),
+                beta_bias=draw(6, scale=scale),
+            )
+
+
+class LowerNoiseEmbedding(Rule):
+    """Sines and cosines of the noise level at fixed frequencies, with the cosine of γ taken in float64.
+
+    A float32 cosine may be one unit off in its last place, which a factor of 10⁴ turns into a
+    thousandth of a radian.
+    """
+
+    stage = Stage.LOWER
+    claim = Close(rtol=0, atol=1e-6)
+
+    @staticmethod
+    def before(op: Ops, r: V, dim: V) -> V:
+        return vamp(op).NoiseEmbedding(r, dim=dim)
+
+    @staticmethod
+    def after(op: Ops, r: V, dim: int) -> V:
+        angle = op.Div(op.Mul(r, float(np.float32(np.pi))), 2.0)
+        gamma = op.Cast(op.Cos(op.Cast(angle, to=DOUBLE)), to=FLOAT)
+        gamma = op.Clip(gamma, float(np.float32(1e-10)), 1.0)
+        levels = op.Unsqueeze(op.Mul(gamma, 10000.0), [1])
+        argument = op.Cast(op.Mul(levels, noise_frequencies(dim)[None, :]), to=DOUBLE)
+        waves = op.Cast(op.Concat(op.Sin(argument), op.Cos(argument), axis=1), to=FLOAT)
+        return op.Pad(waves, [0, 0, 0, 1], mode="constant") if dim % 2 else waves
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m["dim"] >= 4, "fewer than two frequencies"
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(r=draw.uniform(0, 1, "batch"), dim=10)
+        yield Sample(r=draw.uniform(0, 1, "batch"), dim=7)
+        yield Sample(r=draw.uniform(1, 1, "batch"), dim=4)  # cos(π/2) is clamped
+
+
+FLOAT, DOUBLE = 1, 11
+RULES = (DropIdentityFiLM, LowerFiLM, LowerNoiseEmbedding)

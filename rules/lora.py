@@ -1,0 +1,31 @@
+"""LoRA: merged into the weight that it adapts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vampconv.dialect import Ops, vamp
+from vampconv.rewrite import Close, Draw, Rule, Sample, Stage, V
+
+
+class MergeLoRA(Rule):
+    """``LoRA(weight, a, b)`` is ``weight + (b·a) · scale``, a constant."""
+
+    stage = Stage.LOWER
+    claim = Close(rtol=1e-6, atol=1e-6)
+
+    @staticmethod
+    def before(op: Ops, weight: V, a: V, b: V, scale: V) -> V:
+        return vamp(op).LoRA(weight, a, b, scale=scale)
+
+    @staticmethod
+    def after(op: Ops, weight: V, a: V, b: V, scale: float) -> V:
+        return op.Add(weight, op.Mul(op.MatMul(b, a), scale))
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(weight=draw(9, 5), a=draw(8, 5), b=draw(9, 8), scale=0.125)
+        yield Sample(weight=draw(4, 6, scale=1e-3), a=draw(3, 6), b=draw(4, 3), scale=1 / 3)
+
+
+RULES = (MergeLoRA,)

@@ -1,0 +1,82 @@
+"""Relative attention bias: computed once for all layers, from a table over clipped distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vampconv.dialect import Ops, vamp
+from vampconv.rewrite import Draw, Exact, Guard, Match, Refused, Rule, Sample, Stage, V
+
+THRESHOLDS = (8, 12, 16, 23, 32, 46, 64, 91)
+"""Distances at which buckets 8 … 15 begin, for 32 buckets and a maximal distance of 128."""
+
+
+class ShareRelativePositionBias(Rule):
+    """Two biases of one length and one table are one."""
+
+    stage = Stage.CANONICAL
+    claim = Exact()
+
+    @staticmethod
+    def before(op: Ops, length: V, table: V, max_distance: V) -> tuple[V, V]:
+        first = vamp(op).RelativePositionBias(length, table, max_distance=max_distance)
+        second = vamp(op).RelativePositionBias(length, table, max_distance=max_distance)
+        return first, second
+
+    @staticmethod
+    def after(op: Ops, length: V, table: V, max_distance: int) -> tuple[V, V]:
+        bias = vamp(op).RelativePositionBias(length, table, max_distance=max_distance)
+        return bias, bias
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(length=draw.length("time"), table=draw(32, 3), max_distance=128)
+        yield Sample(length=draw.length("time"), table=draw(8, 2), max_distance=20)
+
+
+class LowerRelativePositionBias(Rule):
+    """The bias of a pair is a column of a folded table, chosen by its distance clipped to ±91.
+
+    Bucket numbers are folded at conversion, so no logarithm is left in the graph, and no rounding.
+    """
+
+    stage = Stage.LOWER
+    claim = Exact()
+
+    @staticmethod
+    def before(op: Ops, length: V, table: V, max_distance: V) -> V:
+        return vamp(op).RelativePositionBias(length, table, max_distance=max_distance)
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m["max_distance"] == 128, "the thresholds are for a maximal distance of 128"
+        yield m.size("table", 0) == 32, "the thresholds are for 32 buckets"
+
+    @staticmethod
+    def after(op: Ops, length: V, table: V, max_distance: int) -> V:  # noqa: ARG004
+        far = THRESHOLDS[-1]
+        distances = np.arange(-far, far + 1)
+        by_head = op.Transpose(op.Gather(table, buckets(distances), axis=0), perm=[1, 0])
+        positions = op.Range(0, op.Squeeze(length, [0]), 1)
+        difference = op.Sub(op.Unsqueeze(positions, [0]), op.Unsqueeze(positions, [1]))
+        column = op.Add(op.Clip(difference, -far, far), far)
+        return op.Unsqueeze(op.Gather(by_head, column, axis=1), [0])
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(length=draw.length("time"), table=draw(32, 4), max_distance=128)
+        yield Sample(length=draw.length("long"), table=draw(32, 1), max_distance=128)
+        yield Refused("maximal distance", length=draw.length("time"), table=draw(32, 4), max_distance=64)
+        yield Refused("32 buckets", length=draw.length("time"), table=draw(16, 4), max_distance=128)
+
+
+def buckets(distances: np.ndarray) -> np.ndarray:
+    """Bucket of each signed distance ``key − query``, clipped to ±91, by the thresholds."""
+    size = np.abs(distances)
+    logarithmic = 7 + np.searchsorted(THRESHOLDS, size, side="right")
+    return np.where(size < 8, size, logarithmic) + 16 * (distances > 0)
+
+
+RULES = (ShareRelativePositionBias, LowerRelativePositionBias)

@@ -1,0 +1,41 @@
+"""The ``vamp`` op domain: one op per idea of the models, each with its shape rule and its meaning.
+
+Importing this package registers every op in :data:`OPS`.
+"""
+
+from vampconv.dialect import (
+    attention,
+    classifier,
+    control,
+    embedding,
+    film,
+    gated_gelu,
+    linear,
+    lora,
+    norm,
+    weight_norm,
+)
+from vampconv.dialect.builder import NodeBuilder, Ops, vamp
+from vampconv.dialect.op import DOMAIN, OPS, Dim, Dims, Op, expect
+
+__all__ = [
+    "DOMAIN",
+    "OPS",
+    "Dim",
+    "Dims",
+    "NodeBuilder",
+    "Op",
+    "Ops",
+    "attention",
+    "classifier",
+    "control",
+    "embedding",
+    "expect",
+    "film",
+    "gated_gelu",
+    "linear",
+    "lora",
+    "norm",
+    "vamp",
+    "weight_norm",
+]

@@ -1,0 +1,114 @@
+"""``vampconv.json``: what a bundle holds and where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from vampconv import __version__
+from vampconv.emit.ledger import Account
+from vampconv.emit.writer import WrittenFile
+from vampconv.errors import InputOutputError
+
+MANIFEST = "vampconv.json"
+FORMAT = 1
+LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
+SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}
+"""Lengths in which the original runs its models."""
+
+
+def model_entry(
+    model: ir.Model,
+    files: Sequence[WrittenFile],
+    architecture: Mapping[str, Any],
+    rules: Mapping[str, int],
+    weights: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The manifest's entry of one model."""
+    graph = model.graph
+    return {
+        "file": files[0].name,
+        "data": [f.name for f in files[1:]],
+        "architecture": dict(architecture),
+        "opset": graph.opset_imports[""],
+        "ir_version": model.ir_version,
+        "inputs": [_port(v) for v in graph.inputs],
+        "outputs": [_port(v) for v in graph.outputs],
+        "nodes": sum(1 for _ in graph),
+        "rules": dict(rules),
+        "initializers": [dict(w) for w in weights],
+    }
+
+
+def checkpoint_entry(account: Account, kind: str) -> dict[str, Any]:
+    """The manifest's entry of one checkpoint: its identity and its part of the ledger."""
+    checkpoint = account.weights.checkpoint
+    return {
+        "file": checkpoint.path.name,
+        "kind": kind,
+        "format": checkpoint.format,
+        "bytes": checkpoint.size,
+        "sha256": checkpoint.sha256(),
+        "tensors": [entry.as_json() for entry in account.entries.values()],
+    }
+
+
+def manifest(
+    models: Mapping[str, Mapping[str, Any]],
+    checkpoints: Sequence[Mapping[str, Any]],
+    files: Sequence[WrittenFile],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole manifest; it depends on the inputs and versions alone."""
+    return {
+        "format": FORMAT,
+        "vampconv": __version__,
+        "versions": {name: version(name) for name in LIBRARIES},
+        **facts,
+        "chunk_seconds": {name: SECONDS_PER_CHUNK[name] for name in models if name in SECONDS_PER_CHUNK},
+        "models": dict(models),
+        "checkpoints": list(checkpoints),
+        "files": {f.name: {"bytes": f.size, "sha256": f.sha256} for f in files},
+    }
+
+
+def write_manifest(content: Mapping[str, Any], directory: Path) -> None:
+    """Write ``vampconv.json``."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a bundle.
+
+    Raises
+    ------
+    InputOutputError
+        If there is none, or it cannot be understood.
+
+    """
+    path = directory / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputOutputError(
+            f"{directory} is not a bundle: it has no {MANIFEST}", "give a converted bundle"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputOutputError(f"{path} cannot be read: {error}", "convert again with --force") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputOutputError(
+            f"{path} is not a manifest of format {FORMAT}", "convert again with this version"
+        )
+    return content
+
+
+def _port(value: ir.Value) -> dict[str, Any]:
+    assert value.shape is not None
+    shape = [d if isinstance(d, int) else str(d.value) for d in value.shape]
+    return {"name": value.name, "dtype": str(value.dtype).lower(), "shape": shape}

@@ -1,0 +1,1 @@
+"""From checkpoints to graphs of ``vamp`` ops: one frontend for each model family."""

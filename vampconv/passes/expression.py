@@ -1,0 +1,146 @@
+"""Constants as expressions: what a weight is computed from, and its computation in blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import onnx_ir as ir
+
+from vampconv.dialect.op import Array
+from vampconv.passes.exact import BY_ROWS, WHOLE
+
+BLOCK = 1 << 16
+"""Elements computed at a time: few enough for their float64 values to stay in a core's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A constant as it was given: a tensor of the checkpoint, or a number that a rule wrote down."""
+
+    name: str
+    tensor: ir.TensorProtocol
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return cast("ir.Shape", self.tensor.shape).numpy()
+
+    @property
+    def dtype(self) -> ir.DataType:
+        return self.tensor.dtype
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """An ONNX operation on constants."""
+
+    op_type: str
+    arguments: tuple[Expression, ...]
+    attributes: Mapping[str, Any]
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> ir.DataType:
+        return self.arguments[0].dtype
+
+    def __str__(self) -> str:
+        return f"{self.op_type}({', '.join(map(str, self.arguments))})"
+
+
+Expression = Leaf | Apply
+
+
+def leaves(expression: Expression) -> Iterator[Leaf]:
+    """The constants that an expression is computed from, from left to right."""
+    if isinstance(expression, Leaf):
+        yield expression
+    else:
+        for argument in expression.arguments:
+            yield from leaves(argument)
+
+
+def evaluate(expression: Expression) -> Array:
+    """The value, computed in float64 and rounded once to the expression's type."""
+    result = np.empty(expression.shape, expression.dtype.numpy())
+    Evaluation().fill(result, expression)
+    return result
+
+
+@dataclass
+class Evaluation:
+    """One evaluation; leaves and shared parts are read and computed once."""
+
+    known: dict[int, Array] = field(default_factory=dict)
+
+    def fill(self, out: Array, expression: Expression) -> None:
+        """Write the value into `out`, which may be a view into a larger array."""
+        if isinstance(expression, Leaf):
+            out[...] = self.whole(expression)
+        elif expression.op_type == "Transpose":
+            order = np.argsort(expression.attributes["perm"])
+            self.fill(out.transpose(order), expression.arguments[0])
+        elif expression.op_type == "Concat":
+            self._fill_parts(out, expression)
+        elif expression.op_type in ("Reshape", "Squeeze", "Unsqueeze"):
+            self._fill_reshaped(out, expression.arguments[0])
+        elif expression.op_type in BY_ROWS and out.ndim:
+            step = max(1, BLOCK * len(out) // max(out.size, 1))
+            for start in range(0, len(out), step):
+                rows = slice(start, start + step)
+                out[rows] = self.rows(expression, rows)
+        else:
+            out[...] = self.whole(expression)
+
+    def _fill_parts(self, out: Array, expression: Apply) -> None:
+        start, axis = 0, expression.attributes["axis"] % out.ndim
+        for part in expression.arguments:
+            stop = start + part.shape[axis]
+            self.fill(out[(slice(None),) * axis + (slice(start, stop),)], part)
+            start = stop
+
+    def _fill_reshaped(self, out: Array, source: Expression) -> None:
+        try:
+            view = out.reshape(source.shape, copy=False)
+        except ValueError:
+            out[...] = self.whole(source).reshape(out.shape)
+        else:
+            self.fill(view, source)
+
+    def rows(self, expression: Expression, rows: slice) -> Array:
+        """Rows of the value, in float64 (integers in int64)."""
+        if isinstance(expression, Leaf) or expression.op_type not in BY_ROWS:
+            return _wide(self.whole(expression)[rows])
+        height, rank = expression.shape[0], len(expression.shape)
+        whole_after = 1 if expression.op_type in ("MatMul", "ReduceSum") else rank
+        arguments = [
+            self.rows(a, rows)
+            if i < whole_after and len(a.shape) == rank and a.shape[0] == height
+            else _wide(self.whole(a))
+            for i, a in enumerate(expression.arguments)
+        ]
+        return BY_ROWS[expression.op_type](*arguments, **expression.attributes)
+
+    def whole(self, expression: Expression) -> Array:
+        """The whole value: a leaf as stored, anything else in float64 (integers in int64)."""
+        key = id(expression)
+        if key not in self.known:
+            if isinstance(expression, Leaf):
+                self.known[key] = expression.tensor.numpy()
+            elif expression.op_type in WHOLE:
+                arguments = [_wide(self.whole(a)) for a in expression.arguments]
+                self.known[key] = WHOLE[expression.op_type](*arguments, **expression.attributes)
+            else:
+                is_float = expression.dtype.is_floating_point()
+                self.known[key] = np.empty(expression.shape, np.float64 if is_float else np.int64)
+                self.fill(self.known[key], expression)
+        return self.known[key]
+
+
+def _wide(array: Array) -> Array:
+    """Integers as int64, floating-point numbers (bfloat16 among them) as float64."""
+    return array.astype(np.int64 if array.dtype.kind in "iub" else np.float64, copy=False)

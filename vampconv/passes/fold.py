@@ -1,0 +1,119 @@
+"""Turns each constant subgraph into one lazy tensor, computed when it is written and freed after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.convenience import replace_all_uses_with
+
+from vampconv.passes.exact import foldable
+from vampconv.passes.expression import Apply, Expression, Leaf, evaluate
+
+
+class FoldedTensor(ir.LazyTensor):
+    """The value of a constant expression; it is not kept."""
+
+    __slots__ = ("expression",)
+
+    def __init__(self, expression: Apply, name: str | None) -> None:
+        super().__init__(
+            lambda: ir.tensor(evaluate(expression)), expression.dtype, ir.Shape(expression.shape), name=name
+        )
+        self.expression = expression
+
+
+def expression_of(value: ir.Value) -> Expression:
+    """The expression of a constant of the graph.
+
+    Raises
+    ------
+    ValueError
+        If the value is not a constant.
+
+    """
+    tensor = value.const_value
+    if tensor is None:
+        raise ValueError(f"{value.name} is not a constant")
+    return tensor.expression if isinstance(tensor, FoldedTensor) else Leaf(value.name or "", tensor)
+
+
+def fold_constants(model: ir.Model) -> int:
+    """Replace every largest foldable constant subgraph by an initializer; return how many there were."""
+    graph = model.graph
+    expressions: dict[ir.Value, Expression] = {v: expression_of(v) for v in graph.initializers.values()}
+    folded: list[ir.Node] = []
+    for node in graph:
+        applied = _apply(node, expressions)
+        if applied is not None:
+            expressions[node.outputs[0]] = applied
+            folded.append(node)
+    gone = set(folded)
+    roots = [
+        n
+        for n in folded
+        if n.outputs[0].is_graph_output() or any(u not in gone for u in n.outputs[0].consumers())
+    ]
+    for node in roots:
+        _initialize(graph, node, expressions[node.outputs[0]])
+    for node in reversed(folded):
+        graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            del graph.initializers[name]
+    return len(roots)
+
+
+def _initialize(graph: ir.Graph, node: ir.Node, expression: Expression) -> None:
+    assert isinstance(expression, Apply)
+    old = node.outputs[0]
+    name = old.name or "folded"
+    while name in graph.initializers:
+        name += "'"
+    tensor = FoldedTensor(expression, name)
+    new = ir.Value(
+        name=name, shape=ir.Shape(expression.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    graph.register_initializer(new)
+    replace_all_uses_with(old, new, replace_graph_outputs=True)
+
+
+def _apply(node: ir.Node, expressions: dict[ir.Value, Expression]) -> Apply | None:
+    """The expression that a node stands for, or None if it is not a foldable operation on constants."""
+    if node.domain or len(node.outputs) != 1 or any(v is None or v not in expressions for v in node.inputs):
+        return None
+    arguments = tuple(expressions[v] for v in node.inputs if v is not None)
+    attributes: dict[str, Any] = {name: attribute.value for name, attribute in node.attributes.items()}
+    if not arguments or not foldable(node.op_type, [a.shape for a in arguments], attributes):
+        return None
+    if node.op_type == "Transpose":
+        attributes.setdefault("perm", tuple(reversed(range(len(arguments[0].shape)))))
+    return Apply(node.op_type, arguments, attributes, _shape(node, arguments, attributes))
+
+
+def _shape(node: ir.Node, arguments: tuple[Expression, ...], attributes: dict[str, Any]) -> tuple[int, ...]:
+    """Shape of a node's output, by ONNX's own shape inference on its arguments' shapes and integers."""
+    names = [f"x{i}" for i in range(len(arguments))]
+    proto = onnx.helper.make_node(node.op_type, names, ["y"], **attributes)
+    infos = [
+        onnx.helper.make_tensor_value_info(n, int(a.dtype), a.shape)
+        for n, a in zip(names, arguments, strict=True)
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(evaluate(a), n)
+        for n, a in zip(names, arguments, strict=True)
+        if not a.dtype.is_floating_point()
+    ]
+    output = onnx.helper.make_tensor_value_info("y", int(arguments[0].dtype), None)
+    graph = onnx.helper.make_graph([proto], "constant", infos, [output], initializer=constants)
+    opset = onnx.helper.make_opsetid("", node.graph.opset_imports[""] if node.graph else 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset])
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+    return tuple(d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim)
+
+
+def constant_array(value: ir.Value) -> np.ndarray[Any, Any]:
+    """The value of a constant of the graph."""
+    return evaluate(expression_of(value))

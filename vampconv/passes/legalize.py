@@ -1,0 +1,33 @@
+"""The post-condition of a stage: which op domains may remain."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from vampconv.errors import PluginError
+from vampconv.rewrite import Stage
+from vampconv.rewrite.engine import Log
+from vampconv.rewrite.trace import module_of, rules_of
+
+
+def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
+    """Raise if an op of a domain that the stage forbids is left.
+
+    Raises
+    ------
+    PluginError
+        Naming the first such node, who made it, and why the rules declined it.
+
+    """
+    for node in model.graph:
+        if node.domain in stage.domains:
+            continue
+        declined = "; ".join(
+            f"{rule} declines: {reason}" for rule, reason in log.refusals.get(node, {}).items()
+        )
+        makers = rules_of(node)
+        made = f", made by {makers[-1]}" if makers else ""
+        raise PluginError(
+            f"stage {stage.label} leaves {node.domain}.{node.op_type} of {module_of(node)}{made}",
+            declined or "no enabled rule replaces it",
+        )

@@ -1,0 +1,96 @@
+"""The way of a graph from the dialect to ONNX, as one tuple of named passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import onnx_ir as ir
+
+from vampconv.passes.fold import fold_constants
+from vampconv.passes.legalize import check_domains
+from vampconv.passes.names import name_everything
+from vampconv.passes.shapes import infer_shapes
+from vampconv.passes.tidy import tidy
+from vampconv.rewrite import Rule, Stage
+from vampconv.rewrite.engine import Log, apply_rules
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a graph is compiled for."""
+
+    opset: int = 17
+    target: str = "portable"
+    rules: Sequence[type[Rule]] = ()
+
+
+@dataclass
+class State:
+    """A graph on its way, with the log of the rules."""
+
+    model: ir.Model
+    options: Options
+    log: Log = field(default_factory=Log)
+
+
+class Pass(Protocol):
+    """One step; it changes the state's model in place."""
+
+    def __call__(self, state: State) -> None: ...
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """The rules of one stage, until none fires; then only the stage's op domains may remain."""
+
+    stage: Stage
+
+    def __call__(self, state: State) -> None:
+        options = state.options
+        rules = [r for r in options.rules if r.stage is self.stage]
+        apply_rules(state.model, rules, opset=options.opset, target=options.target, log=state.log)
+        check_domains(state.model, self.stage, state.log)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Constant subgraphs become lazy tensors."""
+
+    def __call__(self, state: State) -> None:
+        fold_constants(state.model)
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """What nothing uses goes; shapes are inferred; everything is named."""
+
+    def __call__(self, state: State) -> None:
+        tidy(state.model)
+        infer_shapes(state.model)
+        name_everything(state.model)
+
+
+PIPELINE: tuple[Pass, ...] = (
+    Rewrite(Stage.CANONICAL),
+    Rewrite(Stage.LOWER),
+    Rewrite(Stage.TARGET),
+    Fold(),
+    Tidy(),
+)
+
+
+def compile_graph(model: ir.Model, options: Options) -> Log:
+    """Take a graph of ``vamp`` ops through the pipeline, in place.
+
+    Raises
+    ------
+    PluginError
+        If a rule breaks its contract, or leaves an op behind that its stage forbids.
+
+    """
+    state = State(model, options)
+    for step in PIPELINE:
+        step(state)
+    return state.log

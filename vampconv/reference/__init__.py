@@ -1,0 +1,1 @@
+"""PyTorch modules that say what a checkpoint computes. Used to verify; the converter never imports them."""

@@ -1,0 +1,166 @@
+"""The audit: a rule's samples, computed by definition and by the rewritten graph in ONNX Runtime."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from vampconv.dialect import NodeBuilder
+from vampconv.dialect.op import Array
+from vampconv.errors import PluginError
+from vampconv.rewrite.engine import apply_rules, compiled, refusal
+from vampconv.rewrite.evidence import Draw, Drawn, Refused, Sample
+from vampconv.rewrite.execute import interpret, run
+from vampconv.rewrite.match import Match
+from vampconv.rewrite.rule import Rule
+
+SIZES: tuple[Mapping[str, int], ...] = (
+    {"batch": 1, "time": 1, "long": 1},
+    {"batch": 2, "time": 2, "long": 100},
+    {"batch": 3, "time": 13, "long": 300},
+)
+OPSETS = (17, 18, 20, 23)
+
+
+class RefutedError(AssertionError):
+    """The evidence does not bear the rule out."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an audit went: samples compared, samples refused as they should, and the largest error seen."""
+
+    compared: int
+    refused: int
+    largest_error: float
+
+
+def audit(
+    rule: type[Rule], *, opsets: Iterable[int] = OPSETS, sizes: Iterable[Mapping[str, int]] = SIZES
+) -> Verdict:
+    """Check a rule against its evidence: every sample, at every opset and size of the dynamic dimensions.
+
+    Raises
+    ------
+    RefutedError
+        With the sample and the reason, if the rule does not fire exactly as often as the sample says,
+        leaves an op behind that its stage forbids, makes an illegal model, passes its claimed error,
+        or accepts what it must refuse.
+
+    """
+    compared, refused, largest = 0, 0, 0.0
+    seen: set[int] = set()
+    for opset in opsets:
+        for size in sizes:
+            for index, sample in enumerate(rule.evidence(Draw(size, seed=len(seen)))):
+                at = (
+                    max(opset, sample.opset or 0)
+                    if not isinstance(sample, Refused)
+                    else sample.opset or opset
+                )
+                where = f"{rule.__name__}, sample {index} at opset {at}, {dict(size)}"
+                if isinstance(sample, Refused):
+                    _check_refusal(rule, sample, at, where)
+                    refused += 1
+                else:
+                    largest = max(largest, _check_sample(rule, sample, at, where))
+                    compared += 1
+                seen.add(index)
+    if compared == 0:
+        raise RefutedError(f"{rule.__name__} brings no sample that can be compared")
+    return Verdict(compared, refused, largest)
+
+
+def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) -> None:
+    model, _ = build(rule, sample, opset)
+    for node in model.graph:
+        for found in compiled(rule).find(model, node):
+            reason = refusal(rule, Match(found.bindings, opset))
+            if reason is None:
+                raise RefutedError(f"{where}: accepted what it must refuse ({sample.reason})")
+            if sample.reason not in reason:
+                raise RefutedError(f"{where}: refused because {reason!r}, not {sample.reason!r}")
+            return
+    raise RefutedError(f"{where}: its pattern does not match the sample that it must refuse")
+
+
+def _check_sample(rule: type[Rule], sample: Sample, opset: int, where: str) -> float:
+    model, feeds = build(rule, sample, opset)
+    truths = interpret(model, {k: _widened(v) for k, v in feeds.items()})
+    inputs = {v.name: feeds[v.name] for v in model.graph.inputs if v.name}
+    try:
+        fired = len(apply_rules(model, [rule], opset=opset).firings)
+    except PluginError as error:
+        raise RefutedError(f"{where}: {error}") from error
+    if fired != sample.fires:
+        raise RefutedError(f"{where}: fired {fired} times, not {sample.fires}")
+    left = {n.domain for n in model.graph} - rule.stage.domains
+    if left:
+        raise RefutedError(f"{where}: leaves ops of {sorted(left)} behind")
+    largest = 0.0
+    for result, truth in zip(run(model, inputs, where), truths, strict=True):
+        breach = rule.claim.breach(result, truth)
+        if breach is not None:
+            raise RefutedError(f"{where}: {breach}")
+        finite = np.isfinite(truth)
+        if finite.any():
+            largest = max(largest, float(np.abs(result[finite].astype(np.float64) - truth[finite]).max()))
+    return largest
+
+
+def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[str, Array]]:
+    """The graph that ``before`` stands for on a sample, and the value of each of its inputs and constants."""
+    builder = NodeBuilder("sample")
+    arguments: dict[str, Any] = {}
+    inputs: list[ir.Value] = []
+    feeds: dict[str, Array] = {}
+    for name in list(inspect.signature(rule.before).parameters)[1:]:
+        value = sample.arguments.get(name)
+        if isinstance(value, np.ndarray):
+            arguments[name] = (
+                _input(name, value) if _is_input(value) else builder.constant(np.asarray(value), name)
+            )
+            feeds[name] = np.asarray(value)
+            if _is_input(value):
+                inputs.append(arguments[name])
+        else:
+            arguments[name] = value
+    results = rule.before(builder, **arguments)
+    outputs = list(_distinct(results if isinstance(results, tuple) else (results,)))
+    for index, output in enumerate(outputs):
+        output.name = f"output{index}"
+    graph = ir.Graph(
+        inputs,
+        outputs,
+        nodes=builder.nodes,
+        opset_imports={"": opset, "vamp": 1},
+        name="sample",
+        initializers=[c for c in builder.constants if c.name],
+    )
+    for index, constant in enumerate(c for c in builder.constants if not c.name):
+        constant.name = f"literal{index}"
+        graph.register_initializer(constant)
+    return ir.Model(graph, ir_version=10), feeds
+
+
+def _distinct(values: Iterable[ir.Value]) -> Iterator[ir.Value]:
+    yield from dict.fromkeys(values)
+
+
+def _is_input(value: Array) -> bool:
+    return isinstance(value, Drawn) and value.is_input
+
+
+def _input(name: str, value: Array) -> ir.Value:
+    assert isinstance(value, Drawn)
+    kind = ir.TensorType(ir.DataType.from_numpy(value.dtype))
+    return ir.Value(name=name, shape=ir.Shape(value.symbols), type=kind)
+
+
+def _widened(value: Array) -> Array:
+    return value.astype(np.float64) if value.dtype.kind == "f" else value

@@ -1,0 +1,64 @@
+"""How exact a rule says that it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from vampconv.dialect.op import Array
+
+
+class Claim(Protocol):
+    """Judges a result against the truth."""
+
+    def breach(self, result: Array, truth: Array) -> str | None:
+        """Why `result` does not keep the claim, or None if it does."""
+
+
+def mismatch(result: Array, truth: Array) -> str | None:
+    """A difference that no tolerance excuses: shape, kind of numbers, or where the values are not finite."""
+    if result.shape != truth.shape:
+        return f"shape {result.shape} is not {truth.shape}"
+    if np.issubdtype(result.dtype, np.floating) != np.issubdtype(truth.dtype, np.floating):
+        return f"dtype {result.dtype} stands where {truth.dtype} should"
+    finite = np.isfinite(truth)
+    if not np.array_equal(np.isfinite(result), finite):
+        return "the results are not finite in the same places"
+    if not np.array_equal(result[~finite], truth[~finite], equal_nan=np.issubdtype(truth.dtype, np.floating)):
+        return "the infinite values differ"
+    return None
+
+
+@dataclass(frozen=True)
+class Close:
+    """Every element within ``atol + rtol · |truth|``, where the truth is float64."""
+
+    rtol: float
+    atol: float
+
+    def breach(self, result: Array, truth: Array) -> str | None:
+        if (reason := mismatch(result, truth)) is not None:
+            return reason
+        finite = np.isfinite(truth)
+        error = np.abs(result[finite].astype(np.float64) - truth[finite])
+        allowed = self.atol + self.rtol * np.abs(truth[finite])
+        if error.size == 0 or (error <= allowed).all():
+            return None
+        worst = int(np.argmax(error - allowed))
+        return f"error {error[worst]:.3g} passes the claimed {allowed[worst]:.3g} ({self})"
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The truth itself, rounded once to the result's precision."""
+
+    def breach(self, result: Array, truth: Array) -> str | None:
+        rounded = truth.astype(result.dtype)
+        if (reason := mismatch(result, rounded)) is not None:
+            return reason
+        differing = int(
+            (result != rounded).sum() - (np.isnan(rounded).sum() if rounded.dtype.kind == "f" else 0)
+        )
+        return None if differing == 0 else f"{differing} of {result.size} elements differ"

@@ -1,0 +1,96 @@
+"""Running small graphs: by the ops' meanings, or in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnx_ir as ir
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from vampconv.dialect import DOMAIN, OPS
+from vampconv.dialect.op import Array
+
+REFUSALS: tuple[type[Exception], ...] = (
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.NotImplemented,
+    state.RuntimeException,
+)
+
+
+def interpret(model: ir.Model, feeds: Mapping[str, Array]) -> list[Array]:
+    """Outputs of a graph of ``vamp`` and ONNX ops, computed node by node in the precision of `feeds`.
+
+    `feeds` gives the inputs, and may override constants.
+    """
+    values: dict[ir.Value, Array] = {}
+    for constant in model.graph.initializers.values():
+        assert constant.const_value is not None
+        values[constant] = feeds.get(constant.name or "", constant.const_value.numpy())
+    values.update({v: feeds[v.name or ""] for v in model.graph.inputs})
+    for node in model.graph:
+        arguments = [None if v is None else values[v] for v in node.inputs]
+        results = _meaning(node, arguments) if node.domain == DOMAIN else _standard(node, arguments, model)
+        values.update(zip(node.outputs, results, strict=True))
+    return [values[v] for v in model.graph.outputs]
+
+
+def _meaning(node: ir.Node, arguments: list[Any]) -> list[Array]:
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    return [OPS[node.op_type].meaning(*arguments, **attributes)]
+
+
+def _standard(node: ir.Node, arguments: list[Any], model: ir.Model) -> list[Array]:
+    names = ["" if a is None else f"x{i}" for i, a in enumerate(arguments)]
+    outputs = [f"y{i}" for i in range(len(node.outputs))]
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    proto = onnx.helper.make_node(node.op_type, names, outputs, domain=node.domain, **attributes)
+    infos = [
+        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for n, a in zip(names, arguments, strict=True)
+        if a is not None
+    ]
+    graph = onnx.helper.make_graph([proto], "node", infos, [onnx.ValueInfoProto(name=n) for n in outputs])
+    opset = onnx.helper.make_opsetid(node.domain, model.graph.opset_imports[node.domain])
+    reference = onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[opset]))
+    results = reference.run(None, {n: a for n, a in zip(names, arguments, strict=True) if a is not None})
+    return [np.asarray(r) for r in results]
+
+
+def run(model: ir.Model, feeds: Mapping[str, Array], where: str) -> list[Array]:
+    """Outputs in float32: in ONNX Runtime for a graph of standard ops, by their meanings otherwise.
+
+    Raises
+    ------
+    AssertionError
+        If ONNX's checker or ONNX Runtime refuses the model.
+
+    """
+    if any(node.domain == DOMAIN for node in model.graph):
+        return interpret(model, feeds)
+    model.graph.opset_imports.pop(DOMAIN, None)
+    proto = ir.to_proto(model)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+        session = ort.InferenceSession(
+            proto.SerializeToString(), _options(), providers=["CPUExecutionProvider"]
+        )
+        results = session.run(None, {k: np.asarray(v) for k, v in feeds.items()})
+    except REFUSALS as error:
+        raise AssertionError(f"{where}: {error}") from error
+    return [np.asarray(r) for r in results]
+
+
+def _options() -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return options

@@ -1,0 +1,38 @@
+"""What a rule's guards see of the place where its pattern matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from vampconv.dialect.builder import dims
+from vampconv.dialect.op import Dims
+
+
+@dataclass(frozen=True)
+class Match:
+    """The values and attributes bound to the pattern's names, and what the graph is compiled for.
+
+    ``m["eps"]`` is an attribute's Python value, or an `onnx_ir.Value`.
+    """
+
+    bindings: Mapping[str, Any]
+    opset: int
+    target: str = "portable"
+
+    def __getitem__(self, name: str) -> Any:
+        return self.bindings[name]
+
+    def shape(self, name: str) -> Dims | None:
+        """Dimensions of a bound value, or None where the rank is unknown."""
+        value = self.bindings[name]
+        return dims(value) if isinstance(value, ir.Value) else None
+
+    def size(self, name: str, axis: int) -> int:
+        """A dimension that must be known; 0 if it is not."""
+        shape = self.shape(name)
+        size = shape[axis] if shape and -len(shape) <= axis < len(shape) else None
+        return size if isinstance(size, int) else 0

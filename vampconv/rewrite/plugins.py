@@ -1,0 +1,90 @@
+"""Where rules come from: the entry point group, and directories of rule files."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from vampconv.errors import PluginError, UsageError
+from vampconv.rewrite.rule import Rule
+from vampconv.rewrite.stage import Stage
+
+GROUP = "vampconv.rules"
+
+
+def installed_rules() -> list[type[Rule]]:
+    """The rules of every installed plugin, the built-in ones first, then by the plugins' names."""
+    found: list[type[Rule]] = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name != "builtin", e.name)):
+        try:
+            module = entry.load()
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise PluginError(
+                f"plugin {entry.name} cannot be imported: {error}", "reinstall or uninstall it"
+            ) from error
+        found += module.RULES
+    return found
+
+
+def directory_rules(directory: Path) -> list[type[Rule]]:
+    """The rules defined in the Python files of a directory, by file name and then by place in the file."""
+    files = sorted(directory.glob("*.py")) if directory.is_dir() else []
+    if not files:
+        raise UsageError(f"--rules {directory}: no Python files there", "give a directory of rule files")
+    return [rule for file in files for rule in _rules_in(_import(file))]
+
+
+def _import(file: Path) -> ModuleType:
+    name = f"vampconv_rules_from_{abs(hash(file.resolve()))}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise PluginError(f"{file}: {type(error).__name__}: {error}", "mend the rule file") from error
+    return module
+
+
+def _rules_in(module: ModuleType) -> list[type[Rule]]:
+    values = vars(module).values()
+    return [
+        v for v in values if isinstance(v, type) and issubclass(v, Rule) and v.__module__ == module.__name__
+    ]
+
+
+def select_rules(
+    rules: Iterable[type[Rule]], *, enable: Sequence[str] = (), disable: Sequence[str] = ()
+) -> list[type[Rule]]:
+    """The rules to use, by stage and then in their order: those on by default, as switched by name.
+
+    Raises
+    ------
+    PluginError
+        If two rules have one name.
+    UsageError
+        If a switch names no rule.
+
+    """
+    by_name: dict[str, type[Rule]] = {}
+    for rule in rules:
+        if by_name.setdefault(rule.__name__, rule) is not rule:
+            owners = f"{by_name[rule.__name__].__module__} and {rule.__module__}"
+            raise PluginError(f"two rules are named {rule.__name__} (in {owners})", "rename one of them")
+    for name in (*enable, *disable):
+        if name not in by_name:
+            near = get_close_matches(name, by_name, n=1)
+            raise UsageError(
+                f"there is no rule {name}",
+                f"did you mean {near[0]}?" if near else f"known: {', '.join(by_name)}",
+            )
+    chosen = [r for n, r in by_name.items() if (r.default or n in enable) and n not in disable]
+    order = list(Stage)
+    return sorted(chosen, key=lambda rule: order.index(rule.stage))

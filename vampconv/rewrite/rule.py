@@ -1,0 +1,52 @@
+"""What a rewrite rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from vampconv.rewrite.claim import Claim
+from vampconv.rewrite.evidence import Refused, Sample
+from vampconv.rewrite.match import Match
+from vampconv.rewrite.stage import Stage
+
+V = Any
+"""A value in a rule: a part of a pattern in ``before``, an `onnx_ir.Value` in ``after``."""
+
+Guard = tuple[bool, str]
+"""A condition, and the reason to give where it does not hold."""
+
+
+class Rule:
+    """A declarative rewrite with its own evidence; it has no state, and its class is what is registered.
+
+    ``before(op, …)``
+        The pattern, written as the graph it stands for. Its parameters name the values and
+        attributes that it binds. Returning several values makes a pattern with several roots.
+    ``require(m)``
+        Guards, each a condition with its reason; all must hold. `m` is a `Match`.
+    ``after(op, …)``
+        The replacement, from the same names (and ``m``, if it asks for it); as many values as ``before``.
+    ``evidence(draw)``
+        Samples on which the audit compares both sides, and samples that must be refused.
+    """
+
+    stage: ClassVar[Stage]
+    claim: ClassVar[Claim]
+    default: ClassVar[bool] = True
+    drops: ClassVar[Mapping[str, str]] = {}
+    """Parameters whose constants the replacement leaves out on purpose, each with the reason."""
+
+    before: ClassVar[Callable[..., Any]]
+    after: ClassVar[Callable[..., Any]]
+    evidence: ClassVar[Callable[..., Iterable[Sample | Refused]]]
+
+    @staticmethod
+    def require(m: Match) -> Iterable[Guard]:  # noqa: ARG004
+        """No guards."""
+        return ()
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the rule's documentation."""
+        return (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else ""
