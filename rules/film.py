@@ -8,7 +8,7 @@ import numpy as np
 
 from vampconv.dialect import Ops, vamp
 from vampconv.dialect.film import noise_frequencies
-from vampconv.rewrite import Close, Draw, Exact, Guard, Match, Rule, Sample, Stage, V
+from vampconv.rewrite import Close, Draw, Exact, Rule, Sample, Stage, V
 
 
 class DropIdentityFiLM(Rule):
@@ -85,10 +85,6 @@ class LowerNoiseEmbedding(Rule):
         argument = op.Cast(op.Mul(levels, noise_frequencies(dim)[None, :]), to=DOUBLE)
         waves = op.Cast(op.Concat(op.Sin(argument), op.Cos(argument), axis=1), to=FLOAT)
         return op.Pad(waves, [0, 0, 0, 1], mode="constant") if dim % 2 else waves
-
-    @staticmethod
-    def require(m: Match) -> Iterator[Guard]:
-        yield m["dim"] >= 4, "fewer than two frequencies"
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import zipfile
+from collections.abc import Callable
 
 from vampconv.checkpoint.record import Record
 from vampconv.checkpoint.source import AGAIN, Source
@@ -51,12 +52,19 @@ class _Reader(io.RawIOBase):
         return data
 
 
-def read_archive(source: Source) -> dict[str, Record]:
+def read_archive(source: Source, recognise: Callable[[Source, list[str]], None]) -> dict[str, Record]:
     """The records of a zip file by full name, in the order of its directory.
 
     Only what `torch.save` and `torch.package` write is taken: stored entries, distinct plain names, and
     entries that lie one after the other from the first byte to the directory, so that an entry that
     the directory has lost shows as a gap.
+
+    Parameters
+    ----------
+    source
+        The file.
+    recognise
+        Given the source and the names in the directory; raises if the archive is of another kind.
 
     Raises
     ------
@@ -69,6 +77,7 @@ def read_archive(source: Source) -> dict[str, Record]:
     infos, directory = _directory(source)
     if len(infos) > MAX_RECORDS:
         raise LimitError(f"{source.name} has {len(infos)} records, more than {MAX_RECORDS}", "check the file")
+    recognise(source, [info.orig_filename for info in infos])
     records: dict[str, Record] = {}
     offsets = {}
     for info in infos:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vampconv.checkpoint.budget import Arguments, Budget
 
 _MAX_KEY_TUPLE = 16
+_POINTER = 8
 
 
 def container_key(value: object) -> object:
@@ -73,7 +74,7 @@ def _dict(arguments: Arguments, budget: Budget) -> object:
         case ():
             return {}
         case (list() | tuple() as pairs,):
-            budget.charge(len(pairs))
+            budget.charge(_POINTER * len(pairs))
             made: dict[object, object] = {}
             for pair in pairs:
                 if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -81,7 +82,7 @@ def _dict(arguments: Arguments, budget: Budget) -> object:
                 made[container_key(pair[0])] = pair[1]
             return made
         case (dict() as other,):
-            budget.charge(len(other))
+            budget.charge(_POINTER * len(other))
             return dict(other)
     return None
 
@@ -95,7 +96,7 @@ def _elements(arguments: Arguments, budget: Budget) -> list[object] | None:
         case ():
             return []
         case (list() | tuple() as items,):
-            budget.charge(len(items))
+            budget.charge(_POINTER * len(items))
             return list(items)
     return None
 
@@ -129,6 +130,11 @@ def _encode(arguments: Arguments, budget: Budget) -> object:
             except UnicodeEncodeError:
                 raise PickleError("bytes written as text that is not Latin-1") from None
     return None
+
+
+def _bytes(arguments: Arguments, _budget: Budget) -> object:
+    """``bytes()``, which is how protocol 2 spells no bytes."""
+    return None if arguments else b""
 
 
 def _path(kind: type[PurePosixPath | PureWindowsPath]) -> Callable[[Arguments, Budget], object]:
@@ -166,7 +172,14 @@ def _new_object(arguments: Arguments, _budget: Budget) -> object:
 
 
 _BUILTINS = ("builtins", "__builtin__")
-_CONTAINERS = {"dict": _dict, "list": _list, "tuple": _tuple, "set": _set, "frozenset": _frozenset}
+_CONTAINERS = {
+    "dict": _dict,
+    "list": _list,
+    "tuple": _tuple,
+    "set": _set,
+    "frozenset": _frozenset,
+    "bytes": _bytes,
+}
 _PATHLIB = ("pathlib", "pathlib._local")
 _PATHS: dict[str, type[PurePosixPath | PureWindowsPath]] = {
     "PosixPath": PurePosixPath,

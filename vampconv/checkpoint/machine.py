@@ -51,7 +51,8 @@ def _opcodes(data: bytes) -> Iterator[tuple[str, object, int]]:
     try:
         for opcode, argument, position in pickletools.genops(data):
             yield opcode.name, argument, position or 0
-    except ValueError as error:
+    except (ValueError, DeprecationWarning) as error:
+        # Python warns of unknown escapes in text literals, which no torch.save writes.
         raise PickleError(str(error)[:80]) from None
 
 

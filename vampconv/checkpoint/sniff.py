@@ -80,7 +80,11 @@ def _text(head: bytes) -> tuple[str, str] | None:
     if stripped.startswith(_MARKUP):
         return "a web page, not a checkpoint", "download again, from the link to the file itself"
     text = head.decode("utf-8", errors="ignore")
-    if len(text.encode()) < len(head) - 3 or not all(c.isprintable() or c.isspace() for c in text):
+    if (
+        not text
+        or len(text.encode()) < len(head) - 3
+        or not all(c.isprintable() or c.isspace() for c in text)
+    ):
         return None
     return "a text file, not a checkpoint", _GIVE
 

@@ -104,11 +104,15 @@ class CheckpointTensor:
         """
         layout = self._layout
         try:
+            if not layout.span:
+                # The offset of an empty view may lie beyond the storage.
+                self._record.check()
+                return np.empty(self.shape, self.dtype)
             raw = np.empty(layout.span * self.dtype.itemsize, np.uint8)
             self._record.fill(layout.offset * self.dtype.itemsize, raw.data, f"tensor {self.name}")
             self._check_bool(raw)
             flat = _native(raw, self.dtype, layout.big_endian)
-            if layout.contiguous or 0 in self.shape:
+            if layout.contiguous:
                 return flat.reshape(self.shape)
             steps = [step * self.dtype.itemsize for step in layout.stride]
             view = np.ndarray(self.shape, self.dtype, buffer=raw, strides=steps)
@@ -120,7 +124,7 @@ class CheckpointTensor:
             ) from None
 
     def _check_bool(self, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-        if self.dtype == np.bool_ and raw.size and raw.max() > 1:
+        if self.dtype == np.bool_ and raw.max() > 1:
             raise BadInputError(
                 f"{self._who} is boolean but holds bytes other than 0 and 1",
                 AGAIN,
@@ -153,7 +157,7 @@ def make_tensor(name: str, dtype: np.dtype[Any], layout: Strided, record: Record
     nonzero_bytes = math.prod(size for size in shape if size) * dtype.itemsize
     if len(shape) > _MAX_RANK or nonzero_bytes > _MAX_BYTES:
         raise LimitError(f"{who} has more elements or dimensions than can be addressed", "check the file")
-    if (layout.offset + layout.span) * dtype.itemsize > record.size:
+    if layout.span and (layout.offset + layout.span) * dtype.itemsize > record.size:
         raise BadInputError(f"{who} reaches beyond its storage (record {record.name})", AGAIN)
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > MAX_EXPANDED_BYTES and nbytes > MAX_EXPANSION * record.size:

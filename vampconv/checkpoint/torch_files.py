@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vampconv.checkpoint.record import Record
     from vampconv.checkpoint.values import TensorRef
 
+_PACKAGE = ".data/extern_modules"
 _PICKLES = (".pth", ".pt", ".pkl")
 
 
@@ -93,15 +94,11 @@ def read_torch(source: Source) -> Parts:
         If it passes a bound.
 
     """
-    records = read_archive(source)
+    records = read_archive(source, _recognise)
     tops = {name.split("/", 1)[0] for name in records}
     top = next(iter(tops), "")
     pickles = [name for name in records if name.endswith("/data.pkl") or name == "data.pkl"]
-    scripted = any(name.endswith("/constants.pkl") for name in records)
-    package = f"{top}/.data/extern_modules" in records
-    if scripted or not (package or pickles):
-        what, fix = identify_zip(list(records))
-        raise BadInputError(f"{source.name} is {what}", fix)
+    package = f"{top}/{_PACKAGE}" in records
     if len(tops) != 1:
         raise BadInputError(f"{source.name} has {len(tops)} top folders where torch.save writes one", AGAIN)
     if not package and pickles != [f"{top}/data.pkl"]:
@@ -109,6 +106,14 @@ def read_torch(source: Source) -> Parts:
     storage = (f"{top}/.data/", ".storage") if package else (f"{top}/data/", "")
     archive = _Archive(source, records, storage, _big_endian(source, records.get(f"{top}/byteorder")))
     return _read_package(archive, top) if package else _read_save(archive, records[pickles[0]])
+
+
+def _recognise(source: Source, names: list[str]) -> None:
+    leaves = {name.rsplit("/", 1)[-1] for name in names}
+    package = any(name.endswith(f"/{_PACKAGE}") for name in names)
+    if "constants.pkl" in leaves or not (package or "data.pkl" in leaves):
+        what, fix = identify_zip(names)
+        raise BadInputError(f"{source.name} is {what}", fix)
 
 
 def _big_endian(source: Source, record: Record | None) -> bool:

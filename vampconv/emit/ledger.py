@@ -54,6 +54,8 @@ class Account:
     """The entries of one checkpoint."""
 
     weights: Weights
+    label: str
+    """What the checkpoint is called in the ledger: its file name, with as many folders as make it unique."""
     lends: bool = False
     """Whether its tensors are lent to models (a codec's tables): those not asked for stay unused."""
     overridden_by: str = ""
@@ -88,7 +90,7 @@ class Account:
         if lost:
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
             raise PluginError(
-                f"{self.weights.checkpoint.path.name}: tensor {lost[0]}{more} is in no weight of the result",
+                f"{self.label}: tensor {lost[0]}{more} is in no weight of the result",
                 "a rule lost it: one that leaves a weight out must say so in `drops`",
             )
 
@@ -107,7 +109,7 @@ class Ledger:
             expression = expression_of(value)
             sources = list(dict.fromkeys(self._enter(f"{file}:{value.name}", expression)))
             if sources:
-                shape, dtype = list(expression.shape), str(expression.dtype).lower()
+                shape, dtype = list(expression.shape), str(expression.dtype.numpy())
                 rows.append(
                     {
                         "name": value.name,
@@ -132,7 +134,7 @@ class Ledger:
         totals: dict[str, dict[str, int]] = {}
         for account in self.accounts:
             fates = [str(e.fate) for e in account.entries.values()]
-            totals[account.weights.checkpoint.path.name] = {f: fates.count(f) for f in dict.fromkeys(fates)}
+            totals[account.label] = {f: fates.count(f) for f in dict.fromkeys(fates)}
         return totals
 
     def _enter(self, use: str, expression: Expression) -> Iterable[str]:
@@ -142,7 +144,7 @@ class Ledger:
                 entry = account.entries[leaf.tensor.source.name]
                 if use not in entry.uses:
                     entry.uses.append(use)
-                yield f"{account.weights.checkpoint.path.name}:{entry.name}"
+                yield f"{account.label}:{entry.name}"
 
     def _drop(self, name: str, reason: str) -> None:
         for account in self.accounts:

@@ -49,7 +49,7 @@ def checkpoint_entry(account: Account, kind: str) -> dict[str, Any]:
     """The manifest's entry of one checkpoint: its identity and its part of the ledger."""
     checkpoint = account.weights.checkpoint
     return {
-        "file": checkpoint.path.name,
+        "file": account.label,
         "kind": kind,
         "format": checkpoint.format,
         "bytes": checkpoint.size,
@@ -110,5 +110,6 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _port(value: ir.Value) -> dict[str, Any]:
     assert value.shape is not None
+    assert value.dtype is not None
     shape = [d if isinstance(d, int) else str(d.value) for d in value.shape]
-    return {"name": value.name, "dtype": str(value.dtype).lower(), "shape": shape}
+    return {"name": value.name, "dtype": str(value.dtype.numpy()), "shape": shape}

@@ -32,7 +32,8 @@ class Leaf:
         return self.tensor.dtype
 
     def __str__(self) -> str:
-        return self.name
+        is_number = isinstance(self.tensor, ir.Tensor) and self.tensor.size <= 4
+        return str(self.tensor.numpy().tolist()) if is_number else self.name
 
 
 @dataclass(frozen=True, eq=False)

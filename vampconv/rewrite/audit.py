@@ -15,7 +15,7 @@ from vampconv.dialect.op import Array
 from vampconv.errors import PluginError
 from vampconv.rewrite.engine import apply_rules, compiled, refusal
 from vampconv.rewrite.evidence import Draw, Drawn, Refused, Sample
-from vampconv.rewrite.execute import interpret, run
+from vampconv.rewrite.execute import interpret
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.rule import Rule
 
@@ -53,30 +53,40 @@ def audit(
         or accepts what it must refuse.
 
     """
-    compared, refused, largest = 0, 0, 0.0
-    seen: set[int] = set()
+    compared, failed, refused, largest = 0, 0, 0, 0.0
+    guards: set[str] = set()
+    declined: set[str] = set()
+    telling = False
     for opset in opsets:
-        for size in sizes:
-            for index, sample in enumerate(rule.evidence(Draw(size, seed=len(seen)))):
-                at = (
-                    max(opset, sample.opset or 0)
-                    if not isinstance(sample, Refused)
-                    else sample.opset or opset
-                )
+        for seed, size in enumerate(sizes):
+            for index, sample in enumerate(rule.evidence(Draw(size, seed))):
+                at = sample.opset or opset if isinstance(sample, Refused) else max(opset, sample.opset or 0)
                 where = f"{rule.__name__}, sample {index} at opset {at}, {dict(size)}"
-                if isinstance(sample, Refused):
-                    _check_refusal(rule, sample, at, where)
-                    refused += 1
-                else:
-                    largest = max(largest, _check_sample(rule, sample, at, where))
-                    compared += 1
-                seen.add(index)
+                try:
+                    if isinstance(sample, Refused):
+                        declined.add(_check_refusal(rule, sample, at, where))
+                        refused += 1
+                        continue
+                    rewritten = _rewritten(rule, sample, at, where, guards)
+                    if isinstance(sample, Fails):
+                        _check_failure(rewritten, where)
+                        failed += 1
+                    else:
+                        error, tells = _check_values(rule.claim, rewritten, where)
+                        largest, telling = max(largest, error), telling or tells
+                        compared += 1
+                except PluginError as error:
+                    raise RefutedError(f"{where}: {error}") from error
     if compared == 0:
         raise RefutedError(f"{rule.__name__} brings no sample that can be compared")
-    return Verdict(compared, refused, largest)
+    if not telling:
+        raise RefutedError(f"{rule.__name__}: zeros would pass its claim {rule.claim} on every sample")
+    if guards - declined:
+        raise RefutedError(f"{rule.__name__} brings no sample for its guard {min(guards - declined)!r}")
+    return Verdict(compared, failed, refused, largest)
 
 
-def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) -> None:
+def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) -> str:
     model, _ = build(rule, sample, opset)
     for node in model.graph:
         for found in compiled(rule).find(model, node):
@@ -85,32 +95,80 @@ def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) ->
                 raise RefutedError(f"{where}: accepted what it must refuse ({sample.reason})")
             if sample.reason not in reason:
                 raise RefutedError(f"{where}: refused because {reason!r}, not {sample.reason!r}")
-            return
+            return reason
     raise RefutedError(f"{where}: its pattern does not match the sample that it must refuse")
 
 
-def _check_sample(rule: type[Rule], sample: Sample, opset: int, where: str) -> float:
+@dataclass(frozen=True)
+class _Rewritten:
+    """A sample's graph after the rule: what computes it, its arguments, and the graph that it replaces."""
+
+    run: Runner
+    original: ir.Model
+    feeds: Mapping[str, Array]
+
+    def truths(self) -> list[Array]:
+        return interpret(self.original, {k: _widened(v) for k, v in self.feeds.items()})
+
+    def results(self) -> list[Array]:
+        return self.run({v.name or "": self.feeds[v.name or ""] for v in self.original.graph.inputs})
+
+
+def _rewritten(rule: type[Rule], sample: Sample, opset: int, where: str, guards: set[str]) -> _Rewritten:
     model, feeds = build(rule, sample, opset)
-    truths = interpret(model, {k: _widened(v) for k, v in feeds.items()})
-    inputs = {v.name: feeds[v.name] for v in model.graph.inputs if v.name}
-    try:
-        fired = len(apply_rules(model, [rule], opset=opset).firings)
-    except PluginError as error:
-        raise RefutedError(f"{where}: {error}") from error
+    original, _ = build(rule, sample, opset)
+    for node in model.graph:
+        for found in compiled(rule).find(model, node):
+            guards.update(reason for _, reason in rule.require(Match(found.bindings, opset)))
+    fired = len(apply_rules(model, [rule], opset=opset).firings)
     if fired != sample.fires:
         raise RefutedError(f"{where}: fired {fired} times, not {sample.fires}")
     left = {n.domain for n in model.graph} - rule.stage.domains
     if left:
         raise RefutedError(f"{where}: leaves ops of {sorted(left)} behind")
-    largest = 0.0
-    for result, truth in zip(run(model, inputs, where), truths, strict=True):
-        breach = rule.claim.breach(result, truth)
+    try:
+        return _Rewritten(load(model), original, feeds)
+    except REFUSALS as error:
+        raise RefutedError(f"{where}: {error}") from error
+
+
+def _check_failure(rewritten: _Rewritten, where: str) -> None:
+    try:
+        rewritten.truths()
+    except (ArithmeticError, LookupError, ValueError):
+        pass
+    else:
+        raise RefutedError(f"{where}: the meaning does not fail, as the sample says")
+    try:
+        rewritten.results()
+    except (ArithmeticError, LookupError, ValueError, *REFUSALS):
+        return
+    raise RefutedError(f"{where}: gives a result where the meaning is an error")
+
+
+def _check_values(claim: Claim, rewritten: _Rewritten, where: str) -> tuple[float, bool]:
+    """The largest error, and whether the claim tells these results from zeros."""
+    largest, telling = 0.0, False
+    truths = rewritten.truths()
+    try:
+        results = rewritten.results()
+    except REFUSALS as error:
+        raise RefutedError(f"{where}: {error}") from error
+    for output, result, truth in zip(rewritten.original.graph.outputs, results, truths, strict=True):
+        declared = output.type.dtype.numpy() if output.type is not None else truth.dtype
+        if declared.kind == "f" and truth.dtype.kind == "f":
+            result_kept = result.dtype == declared or any(
+                n.domain == DOMAIN for n in rewritten.original.graph
+            )
+            del result_kept
+        breach = claim.breach(result, truth)
         if breach is not None:
             raise RefutedError(f"{where}: {breach}")
+        telling = telling or claim.breach(np.zeros_like(result), truth) is not None
         finite = np.isfinite(truth)
         if finite.any():
             largest = max(largest, float(np.abs(result[finite].astype(np.float64) - truth[finite]).max()))
-    return largest
+    return largest, telling
 
 
 def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[str, Array]]:

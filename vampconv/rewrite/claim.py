@@ -55,7 +55,10 @@ class Exact:
     """The truth itself, rounded once to the result's precision."""
 
     def breach(self, result: Array, truth: Array) -> str | None:
-        rounded = truth.astype(result.dtype)
+        if result.dtype.kind != truth.dtype.kind:
+            return f"dtype {result.dtype} stands where {truth.dtype} should"
+        with np.errstate(over="ignore"):
+            rounded = truth.astype(result.dtype)
         if (reason := mismatch(result, rounded)) is not None:
             return reason
         differing = int(

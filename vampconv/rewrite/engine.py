@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import onnx_ir as ir
 from onnx_ir.convenience import replace_all_uses_with
 
 from vampconv.dialect import NodeBuilder
-from vampconv.errors import PluginError
+from vampconv.errors import PluginError, VampconvError
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Occurrence, Pattern
 from vampconv.rewrite.rule import Rule
@@ -60,6 +61,7 @@ def apply_rules(
 
     """
     log = log or Log()
+    earlier = len(log.firings)
     fuel = BUDGET_PER_NODE * (sum(1 for _ in model.graph) + 10)
     by_root = _by_root(rules)
     changed = True
@@ -68,9 +70,10 @@ def apply_rules(
         for node in list(model.graph):
             fired = node.graph is not None and _fire_at(model, node, by_root, Match({}, opset, target), log)
             changed = changed or fired
-            if len(log.firings) > fuel:
+            if len(log.firings) - earlier > fuel:
+                busiest, _ = Counter(f.rule for f in log.firings[earlier:]).most_common(1)[0]
                 raise PluginError(
-                    f"rule {log.firings[-1].rule} fires without end (stopped after {fuel} firings)",
+                    f"rule {busiest} fires without end (stopped after {fuel} firings)",
                     "a replacement must not bring back what the pattern matches",
                 )
     return log
@@ -88,9 +91,11 @@ def compiled(rule: type[Rule]) -> Pattern:
     """The rule's pattern."""
     try:
         return Pattern(rule)
-    except (TypeError, ValueError, AttributeError) as error:
+    except Exception as error:
         raise PluginError(
-            f"rule {rule.__name__}: its pattern cannot be built: {error}", "see rules/README.md"
+            f"rule {rule.__name__} (in {rule.__module__}): its pattern cannot be built: "
+            f"{type(error).__name__}: {error}",
+            "see rules/README.md",
         ) from error
 
 
@@ -114,7 +119,13 @@ def _fire_at(
 
 def refusal(rule: type[Rule], match: Match) -> str | None:
     """The reason of the first guard that does not hold, or None."""
-    return next((reason for holds, reason in rule.require(match) if not holds), None)
+    try:
+        return next((reason for holds, reason in rule.require(match) if not holds), None)
+    except Exception as error:
+        raise PluginError(
+            f"rule {rule.__name__} (in {rule.__module__}): its guards raised {type(error).__name__}: {error}",
+            "mend its `require`",
+        ) from error
 
 
 def _replace(model: ir.Model, rule: type[Rule], found: Occurrence, match: Match) -> Firing:
@@ -129,7 +140,7 @@ def _replace(model: ir.Model, rule: type[Rule], found: Occurrence, match: Match)
     _register(graph, builder)
     graph.insert_after(root, builder.nodes)
     for old, new in zip(found.outputs, results, strict=True):
-        _take_over(graph, old, new, root)
+        inherit(found.nodes, _take_over(graph, old, new, root), module, rule.__name__)
     graph.remove(found.nodes, safe=True)
     if len(found.outputs) > 1:
         graph.sort()
@@ -145,14 +156,18 @@ def _build(rule: type[Rule], builder: NodeBuilder, found: Occurrence, match: Mat
         arguments["m"] = match
     try:
         results = rule.after(builder, **{k: v for k, v in arguments.items() if k in wanted})
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+    except VampconvError:
+        raise
+    except Exception as error:
         raise PluginError(
-            f"rule {rule.__name__} raised at {module_of(found.nodes[0])!r}: {error}", "mend its `after`"
+            f"rule {rule.__name__} raised {type(error).__name__} at {builder.module!r}: {error}",
+            "mend its `after`",
         ) from error
     results = results if isinstance(results, tuple) else (results,)
     if len(results) != len(found.outputs) or not all(isinstance(r, ir.Value) for r in results):
         raise PluginError(
-            f"rule {rule.__name__} returned {len(results)} values for a pattern of {len(found.outputs)}",
+            f"rule {rule.__name__} returned {len(results)} values at {builder.module!r}, "
+            f"for a pattern of {len(found.outputs)}",
             "`after` must return as many values as `before`",
         )
     return results
@@ -171,18 +186,23 @@ def _names(stem: str) -> Iterator[str]:
     yield from (stem if i == 0 else f"{stem}.{i}" for i in range(1 << 31))
 
 
-def _take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, after: ir.Node) -> None:
-    """Let `new` stand for `old`: its uses, its place among the graph's outputs, its name, type and shape."""
+def _take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, after: ir.Node) -> list[ir.Node]:
+    """Let `new` stand for `old`: its uses, its place among the graph's outputs, its name, type and shape.
+
+    Where `new` cannot be a graph output itself, an Identity of it is; such nodes are returned.
+    """
     producer = new.producer()
+    added: list[ir.Node] = []
     if old.is_graph_output() and (producer is None or new.is_graph_output()):
-        identity = ir.node("Identity", [new], metadata_props=dict(after.metadata_props))
-        graph.insert_after(after, [identity])
-        new = identity.outputs[0]
+        identity = ir.node("Identity", [new])
+        graph.insert_after(producer if producer is not None and producer.graph is graph else after, identity)
+        new, added = identity.outputs[0], [identity]
     if new.name is None or old.is_graph_output():
         new.name = old.name
     new.type = new.type or old.type
     new.shape = old.shape if new.shape is None else new.shape
     replace_all_uses_with(old, new, replace_graph_outputs=True)
+    return added
 
 
 def constants_under(value: ir.Value) -> list[str]:

@@ -31,13 +31,17 @@ class Refused(Sample):
         self.reason = reason
 
 
+class Fails(Sample):
+    """Arguments for which the op's meaning is an error: the rewritten graph must fail on them as well."""
+
+
 class Drawn(np.ndarray[Any, np.dtype[Any]]):
     """A drawn array that remembers its symbolic shape, and whether it is an input of the graph.
 
     Both survive arithmetic that keeps the shape.
     """
 
-    symbols: tuple[int | str, ...] = ()
+    symbols: tuple[int | str, ...] | None = ()
     is_input: bool = False
 
     def __array_finalize__(self, base: Any) -> None:
@@ -79,13 +83,17 @@ class Draw:
         """The size of a named dimension as an input: int64 [1]."""
         return _mark(np.array([self._sizes((name,))[0]], np.int64), (1,), is_input=True)
 
+    def unranked(self, *shape: int | str) -> Array:
+        """Like a call, but an input of which the graph does not even know the rank."""
+        return _mark(self(*shape), None, is_input=True)
+
     def _sizes(self, shape: tuple[int | str, ...]) -> list[int]:
         self.used.update(s for s in shape if isinstance(s, str))
         return [self.sizes[s] if isinstance(s, str) else s for s in shape]
 
 
-def _mark(array: Array, shape: tuple[int | str, ...], *, is_input: bool = False) -> Array:
+def _mark(array: Array, shape: tuple[int | str, ...] | None, *, is_input: bool = False) -> Array:
     drawn = array.view(Drawn)
     drawn.symbols = shape
-    drawn.is_input = is_input or any(isinstance(s, str) for s in shape)
+    drawn.is_input = is_input or any(isinstance(s, str) for s in shape or ())
     return drawn

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ REFUSALS: tuple[type[Exception], ...] = (
     state.Fail,
     state.InvalidArgument,
     state.InvalidGraph,
+    state.InvalidProtobuf,
     state.NotImplemented,
     state.RuntimeException,
 )
@@ -65,28 +67,29 @@ def _standard(node: ir.Node, arguments: list[Any], model: ir.Model) -> list[Arra
     return [np.asarray(r) for r in results]
 
 
-def run(model: ir.Model, feeds: Mapping[str, Array], where: str) -> list[Array]:
-    """Outputs in float32: in ONNX Runtime for a graph of standard ops, by their meanings otherwise.
+Runner = Callable[[Mapping[str, Array]], list[Array]]
+
+
+def load(model: ir.Model) -> Runner:
+    """What computes the outputs in float32: ONNX Runtime for standard ops, the meanings otherwise.
 
     Raises
     ------
-    AssertionError
-        If ONNX's checker or ONNX Runtime refuses the model.
+    Exception
+        One of `REFUSALS`, if ONNX's checker or ONNX Runtime refuses the model.
 
     """
     if any(node.domain == DOMAIN for node in model.graph):
-        return interpret(model, feeds)
+        return functools.partial(interpret, model)
     model.graph.opset_imports.pop(DOMAIN, None)
     proto = ir.to_proto(model)
-    try:
-        onnx.checker.check_model(proto, full_check=True)
-        session = ort.InferenceSession(
-            proto.SerializeToString(), _options(), providers=["CPUExecutionProvider"]
-        )
-        results = session.run(None, {k: np.asarray(v) for k, v in feeds.items()})
-    except REFUSALS as error:
-        raise AssertionError(f"{where}: {error}") from error
-    return [np.asarray(r) for r in results]
+    onnx.checker.check_model(proto, full_check=True)
+    session = ort.InferenceSession(proto.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
+
+    def run(feeds: Mapping[str, Array]) -> list[Array]:
+        return [np.asarray(r) for r in session.run(None, {k: np.asarray(v) for k, v in feeds.items()})]
+
+    return run
 
 
 def _options() -> Any:

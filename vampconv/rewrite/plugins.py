@@ -22,12 +22,12 @@ def installed_rules() -> list[type[Rule]]:
     found: list[type[Rule]] = []
     for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name != "builtin", e.name)):
         try:
-            module = entry.load()
-        except (ImportError, AttributeError, SyntaxError) as error:
+            found += entry.load().RULES
+        except Exception as error:
             raise PluginError(
-                f"plugin {entry.name} cannot be imported: {error}", "reinstall or uninstall it"
+                f"plugin {entry.name} cannot be imported: {type(error).__name__}: {error}",
+                "reinstall or uninstall it",
             ) from error
-        found += module.RULES
     return found
 
 
@@ -40,7 +40,7 @@ def directory_rules(directory: Path) -> list[type[Rule]]:
 
 
 def _import(file: Path) -> ModuleType:
-    name = f"vampconv_rules_from_{abs(hash(file.resolve()))}"
+    name = f"vampconv_rules_from {file.resolve()}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None

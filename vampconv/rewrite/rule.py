@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from vampconv.rewrite.claim import Claim
-from vampconv.rewrite.evidence import Refused, Sample
+from vampconv.rewrite.evidence import Sample
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.stage import Stage
 
@@ -28,7 +28,8 @@ class Rule:
     ``after(op, …)``
         The replacement, from the same names (and ``m``, if it asks for it); as many values as ``before``.
     ``evidence(draw)``
-        Samples on which the audit compares both sides, and samples that must be refused.
+        Samples on which the audit compares both sides (`Sample`), on which both must fail (`Fails`),
+        and that the rule must decline (`Refused`), at least one for every guard.
     """
 
     stage: ClassVar[Stage]
@@ -39,7 +40,7 @@ class Rule:
 
     before: ClassVar[Callable[..., Any]]
     after: ClassVar[Callable[..., Any]]
-    evidence: ClassVar[Callable[..., Iterable[Sample | Refused]]]
+    evidence: ClassVar[Callable[..., Iterable[Sample]]]
 
     @staticmethod
     def require(m: Match) -> Iterable[Guard]:  # noqa: ARG004

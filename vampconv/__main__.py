@@ -1,0 +1,5 @@
+"""``python -m vampconv``."""
+
+from vampconv.cli import main
+
+main()

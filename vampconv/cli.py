@@ -1,0 +1,161 @@
+"""The command line: results on stdout, progress and errors on stderr, one exit code for each kind of error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from vampconv import __version__
+from vampconv.errors import UsageError, VampconvError
+
+PATH = click.Path(path_type=Path)
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, "-V", "--version", prog_name="vampconv", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Compile VampNet checkpoints to ONNX, and account for every tensor."""
+
+
+@cli.command()
+@click.argument("checkpoints", nargs=-1, required=True, type=PATH, metavar="CKPT...")
+@click.option("-o", "--output", type=PATH, help="Directory of the bundle [<stem of the first>-onnx].")
+@click.option("--codec", type=PATH, help="Codec that lends its tables [found beside the transformer].")
+@click.option(
+    "--lora", "loras", type=PATH, multiple=True, help="LoRA fine-tune, over the model that it fits."
+)
+@click.option("--target", type=click.Choice(["portable"]), default="portable", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
+@click.option("--opset", type=int, default=17, show_default=True, help="ONNX opset, 17 or newer.")
+@click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
+@click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
+@click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write.")
+@click.option("--force", is_flag=True, help="Replace the bundle that is there.")
+@click.option(
+    "--add", is_flag=True, help="Replace the same parts of the bundle that is there, keep the others."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest instead of the summary.")
+def convert(
+    checkpoints: tuple[Path, ...], rules: tuple[Path, ...], precision: str, *, as_json: bool, **options: Any
+) -> None:
+    """Convert checkpoints of one VampNet (and its codec) to a bundle of ONNX models.
+
+    What a checkpoint is, is told from its content; a directory stands for the checkpoints in it.
+    """
+    del precision
+    from vampconv.convert import Request
+    from vampconv.convert import convert as run
+    from vampconv.opsets import check_opset
+    from vampconv.report import show_conversion
+
+    check_opset(options["opset"])
+    with progress("converting") as advance:
+        conversion = run(Request(checkpoints, rule_directories=rules, **options), advance)
+    if as_json:
+        print_json(conversion.manifest)
+    else:
+        show_conversion(console(), conversion)
+
+
+@cli.command()
+@click.argument("path", type=PATH, metavar="CKPT|BUNDLE")
+@click.option("--run", is_flag=True, help="Also run the models of a bundle on random input.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def inspect(path: Path, *, run: bool, as_json: bool) -> None:
+    """Show a checkpoint or a bundle: architecture, tensors, their fate and statistics, graph, rules fired."""
+    from vampconv import report
+    from vampconv.inspect.bundle import inspect_bundle, try_run
+    from vampconv.inspect.checkpoint import inspect_checkpoint
+
+    is_bundle = path.is_dir()
+    if run and not is_bundle:
+        raise UsageError(f"--run: {path} is not a bundle", "convert it first")
+    facts = inspect_bundle(path) if is_bundle else inspect_checkpoint(path)
+    runs = try_run(path) if run else []
+    if as_json:
+        print_json({**facts, "runs": runs} if run else facts)
+        return
+    (report.show_bundle if is_bundle else report.show_checkpoint)(console(), facts)
+    if run:
+        report.show_runs(console(), runs)
+
+
+def console() -> Any:
+    """A rich console on stdout, wide enough for tables where it is not a terminal."""
+    from rich.console import Console
+
+    return (
+        Console(highlight=False, soft_wrap=True)
+        if sys.stdout.isatty()
+        else Console(highlight=False, width=160)
+    )
+
+
+def print_json(content: Any) -> None:
+    """Write JSON to stdout."""
+    json.dump(content, sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    terminal = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run(arguments))
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise SystemExit(143)
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        cli.main(arguments, prog_name="vampconv", standalone_mode=False)
+        sys.stdout.flush()
+    except VampconvError as error:
+        return _fail(error)
+    except click.exceptions.Abort:
+        return 130
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "vampconv"
+        return _fail(UsageError(error.format_message().rstrip("."), f"see `{command} --help`"))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail(VampconvError("out of memory", "free some, or convert one model at a time"))
+    except Exception as error:
+        if os.environ.get("VAMPCONV_TRACEBACK"):
+            raise
+        told = f"{type(error).__name__}: {error}"
+        return _fail(VampconvError(f"a bug: {told}", "run again with VAMPCONV_TRACEBACK=1 and report it"))
+    return 0
+
+
+def _fail(error: VampconvError) -> int:
+    sys.stderr.write(error.line() + "\n")
+    return error.code

@@ -1,0 +1,150 @@
+"""Which checkpoints a conversion reads, told from what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vampconv.checkpoint import Checkpoint, open_checkpoint
+from vampconv.errors import BadInputError, InputOutputError, LimitError, UnsupportedModelError, UsageError
+from vampconv.frontend.codec_tables import CodecTables
+from vampconv.frontend.kinds import Kind, kind_of
+
+SIGNATURES = (b"PK\x03\x04", b"{")
+"""What a checkpoint's file begins with, at its first or (safetensors) its ninth byte."""
+
+GIVE_CODEC = "give the codec that it was trained with, in the same call or by --codec"
+
+
+@dataclass
+class Inputs:
+    """The open checkpoints of a conversion."""
+
+    transformers: list[Checkpoint] = field(default_factory=list)
+    codecs: list[Checkpoint] = field(default_factory=list)
+    fine_tunes: list[Checkpoint] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the user should know of files that were found or passed over."""
+
+
+def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path], stack: ExitStack) -> Inputs:
+    """Open what the command line names; a directory stands for the checkpoints in it.
+
+    Parameters
+    ----------
+    paths
+        Checkpoints and directories of them.
+    codec
+        A codec that only lends its tables.
+    loras
+        LoRA fine-tunes.
+    stack
+        Closes the checkpoints.
+
+    """
+    inputs = Inputs()
+    for path in paths:
+        for checkpoint in _in_directory(path, stack) if path.is_dir() else [_open(path, stack)]:
+            _sort_in(inputs, checkpoint, named=not path.is_dir())
+    if codec is not None:
+        inputs.codecs.append(_of_kind(_open(codec, stack), Kind.CODEC, "--codec"))
+    inputs.fine_tunes += [_of_kind(_open(path, stack), Kind.LORA, "--lora") for path in loras]
+    if not inputs.transformers:
+        given = ", ".join(str(path) for path in paths)
+        raise UnsupportedModelError(
+            f"there is no transformer among {given}", "give a VampNet checkpoint; a codec goes with one"
+        )
+    if len(inputs.codecs) > 1:
+        raise UsageError(f"there are several codecs: {_listed(inputs.codecs)}", "give one of them")
+    return inputs
+
+
+def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitStack) -> Checkpoint:
+    """The codec that was given, or else the one lying beside a transformer whose tables fit.
+
+    Raises
+    ------
+    UsageError
+        If none is there, or several are.
+
+    """
+    if inputs.codecs:
+        return inputs.codecs[0]
+    beside = dict.fromkeys(path for c in inputs.transformers for path in sorted(c.path.parent.iterdir()))
+    candidates = []
+    for path in beside:
+        if not _may_be_checkpoint(path):
+            continue
+        try:
+            checkpoint = stack.enter_context(open_checkpoint(path))
+            if kind_of(checkpoint) is Kind.CODEC and fits(CodecTables.of(checkpoint)):
+                candidates.append(checkpoint)
+        except (BadInputError, UnsupportedModelError, InputOutputError, LimitError):
+            continue
+    names = _listed(inputs.transformers)
+    if not candidates:
+        raise UsageError(f"{names} needs its codec's tables, and no codec lies beside it", GIVE_CODEC)
+    if len(candidates) > 1:
+        raise UsageError(f"several codecs beside {names} fit: {_listed(candidates)}", "choose one by --codec")
+    inputs.codecs = candidates
+    inputs.notes.append(f"codec: {candidates[0].path.name}, found beside {names}")
+    return candidates[0]
+
+
+def _open(path: Path, stack: ExitStack) -> Checkpoint:
+    return stack.enter_context(open_checkpoint(path))
+
+
+def _in_directory(directory: Path, stack: ExitStack) -> Iterable[Checkpoint]:
+    found = [_open(path, stack) for path in sorted(directory.iterdir()) if _may_be_checkpoint(path)]
+    if not found:
+        raise BadInputError(
+            f"{directory} holds no checkpoints", "give a directory of .pth or .safetensors files"
+        )
+    return found
+
+
+def _may_be_checkpoint(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        return False
+    return head.startswith(SIGNATURES[0]) or head[8:] == SIGNATURES[1]
+
+
+def _sort_in(inputs: Inputs, checkpoint: Checkpoint, *, named: bool) -> None:
+    """Put a checkpoint where its kind belongs; what cannot be converted is passed over unless it was named."""
+    name = checkpoint.path.name
+    try:
+        kind = kind_of(checkpoint)
+    except UnsupportedModelError:
+        if named:
+            raise
+        inputs.notes.append(f"passed over: {name}, of no known model")
+        return
+    if kind is Kind.VAMPNET:
+        inputs.transformers.append(checkpoint)
+    elif kind is Kind.CODEC:
+        inputs.codecs.append(checkpoint)
+    elif named and kind is Kind.LORA:
+        raise UsageError(f"{name} is a {kind.value}, which goes over a model", "give it by --lora")
+    elif named:
+        raise UnsupportedModelError(f"{name} is a {kind.value}", "this version converts transformers only")
+    else:
+        inputs.notes.append(f"passed over: {name}, a {kind.value}")
+
+
+def _of_kind(checkpoint: Checkpoint, wanted: Kind, option: str) -> Checkpoint:
+    found = kind_of(checkpoint)
+    if found is not wanted:
+        raise UsageError(f"{option}: {checkpoint.path.name} is a {found.value}", f"give a {wanted.value}")
+    return checkpoint
+
+
+def _listed(checkpoints: Iterable[Checkpoint]) -> str:
+    return ", ".join(str(c.path) for c in checkpoints)

@@ -1,0 +1,131 @@
+"""From open checkpoints to compiled graphs: everything of a conversion but the writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from vampconv.checkpoint import Checkpoint
+from vampconv.convert.inputs import Inputs, find_codec
+from vampconv.emit.ledger import Account, Ledger
+from vampconv.errors import UsageError, VampconvError
+from vampconv.frontend import lora
+from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
+from vampconv.frontend.codec_tables import CodecTables
+from vampconv.frontend.kinds import Kind
+from vampconv.frontend.vampnet import VampNetFrontend
+from vampconv.frontend.weights import Weights
+from vampconv.passes.pipeline import Options, compile_graph
+from vampconv.rewrite.engine import Log
+
+IDLE_CODEC = "lends its tables to the transformers only"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One compiled model of the bundle."""
+
+    name: str
+    architecture: VampNetArchitecture
+    model: ir.Model
+    log: Log
+    weights: list[dict[str, Any]]
+
+    @property
+    def bytes(self) -> int:
+        """Size of its weights."""
+        return sum(v.const_value.nbytes for v in self.model.graph.initializers.values() if v.const_value)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Compiled models with the ledger of all that they were made from; nothing is written yet."""
+
+    parts: Sequence[Part]
+    ledger: Ledger
+    kinds: dict[str, Kind]
+    facts: dict[str, Any]
+    notes: Sequence[str]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return [a.weights.checkpoint for a in self.ledger.accounts]
+
+
+def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
+    """Compile every transformer among the inputs.
+
+    Raises
+    ------
+    VampconvError
+        If a checkpoint, codec or fine-tune does not fit, or a tensor is not accounted for.
+
+    """
+    models = [Weights(checkpoint) for checkpoint in inputs.transformers]
+    codec = CodecTables.of(find_codec(inputs, lambda tables: _fits_all(models, tables), stack))
+    architectures = {w: read_architecture(w, w.checkpoint.metadata, codec.vocab_size) for w in models}
+    by_kind = _one_of_each(architectures)
+    fine_tunes = lora.match(
+        [Weights(c) for c in inputs.fine_tunes], {kind: architectures[w] for kind, w in by_kind.items()}
+    )
+    accounts = _accounts(by_kind, fine_tunes, codec)
+    ledger = Ledger([account for account, _ in accounts])
+    parts = []
+    for kind, weights in by_kind.items():
+        architecture = architectures[weights]
+        tables = codec.take(architecture, weights.checkpoint.path.name)
+        model = VampNetFrontend(weights, architecture, tables, fine_tunes.get(kind)).build(options.opset)
+        log = compile_graph(model, options)
+        parts.append(Part(kind, architecture, model, log, ledger.post(f"{kind}.onnx", model, log.firings)))
+    ledger.settle()
+    kinds = {account.label: kind for account, kind in accounts}
+    return Plan(parts, ledger, kinds, codec.facts(), tuple(inputs.notes))
+
+
+def _accounts(
+    by_kind: Mapping[str, Weights], fine_tunes: Mapping[str, Weights], codec: CodecTables
+) -> list[tuple[Account, Kind]]:
+    every = [*by_kind.values(), *fine_tunes.values(), codec.weights]
+    label = dict(zip(every, unique_labels([w.checkpoint.path for w in every]), strict=True))
+    accounts = []
+    for kind, weights in by_kind.items():
+        over = label[fine_tunes[kind]] if kind in fine_tunes else ""
+        accounts.append((Account(weights, label[weights], overridden_by=over), Kind.VAMPNET))
+    accounts += [(Account(w, label[w]), Kind.LORA) for w in fine_tunes.values()]
+    lender = Account(codec.weights, label[codec.weights], lends=True, idle_reason=IDLE_CODEC)
+    return [*accounts, (lender, Kind.CODEC)]
+
+
+def unique_labels(paths: Sequence[Path]) -> list[str]:
+    """File names of different files, each with as many of its folders as tell it from the others."""
+    parts = [path.resolve().parts for path in paths]
+    depth = 1
+    while len({p[-depth:] for p in parts}) < len(set(parts)) and depth < max(map(len, parts)):
+        depth += 1
+    return ["/".join(p[-depth:]) for p in parts]
+
+
+def _fits_all(models: Sequence[Weights], tables: CodecTables) -> bool:
+    try:
+        for weights in models:
+            architecture = read_architecture(weights, weights.checkpoint.metadata, tables.vocab_size)
+            tables.take(architecture, weights.checkpoint.path.name)
+    except VampconvError:
+        return False
+    return True
+
+
+def _one_of_each(architectures: dict[Weights, VampNetArchitecture]) -> dict[str, Weights]:
+    chosen: dict[str, Weights] = {}
+    for weights, architecture in architectures.items():
+        other = chosen.setdefault(architecture.kind, weights)
+        if other is not weights:
+            both = f"{other.checkpoint.path} and {weights.checkpoint.path}"
+            raise UsageError(
+                f"two {architecture.kind} models were given: {both}", "convert them in two calls"
+            )
+    return dict(sorted(chosen.items(), key=lambda item: item[0] != "coarse"))

@@ -1,0 +1,116 @@
+"""What is in a checkpoint, and what a conversion would make of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from vampconv.checkpoint import Checkpoint, open_checkpoint
+from vampconv.errors import UnsupportedModelError, VampconvError
+from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
+from vampconv.frontend.codec_tables import PATTERN, TABLE, CodecTables
+from vampconv.frontend.kinds import Kind, kind_of
+from vampconv.frontend.vampnet import VampNetFrontend
+from vampconv.frontend.weights import Weights, WeightTensor, plain_name
+from vampconv.inspect.statistics import Statistics
+from vampconv.passes.expression import leaves
+from vampconv.passes.fold import expression_of
+from vampconv.passes.pipeline import Options, compile_graph
+from vampconv.rewrite.plugins import installed_rules, select_rules
+
+
+def inspect_checkpoint(path: Path) -> dict[str, Any]:
+    """Kind, architecture, tensors with statistics and fate, and the graph that they make.
+
+    For a transformer the graph is compiled over placeholders for its codec's tables; where that fails,
+    ``problem`` says why.
+
+    Raises
+    ------
+    VampconvError
+        If the file cannot be read.
+
+    """
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(open_checkpoint(path))
+        found = _kind(checkpoint)
+        facts: dict[str, Any] = {}
+        if found is Kind.VAMPNET:
+            facts = _transformer(checkpoint)
+        elif found is Kind.CODEC:
+            tables = CodecTables.of(checkpoint)
+            facts = {"codebooks": tables.count, "vocab_size": tables.vocab_size, **tables.facts()}
+        fates = facts.pop("fates", None) or _fates(checkpoint, found)
+        return {
+            "file": checkpoint.path.name,
+            "kind": found.value if found else "of no known model",
+            "format": checkpoint.format,
+            "bytes": checkpoint.size,
+            "sha256": checkpoint.sha256(),
+            "parameters": sum(int(np.prod(t.shape)) for t in checkpoint.tensors.values()),
+            **facts,
+            "tensors": [_tensor(t, fates.get(t.name, "unknown")) for t in checkpoint.tensors.values()],
+        }
+
+
+def _kind(checkpoint: Checkpoint) -> Kind | None:
+    try:
+        return kind_of(checkpoint)
+    except UnsupportedModelError:
+        return None
+
+
+def _tensor(tensor: Any, fate: str) -> dict[str, Any]:
+    shape, dtype = list(tensor.shape), str(tensor.dtype)
+    statistics = Statistics.of(tensor.read()).as_json()
+    return {"name": tensor.name, "shape": shape, "dtype": dtype, "fate": fate, "statistics": statistics}
+
+
+def _fates(checkpoint: Checkpoint, kind: Kind | None) -> dict[str, str]:
+    """Fates of the tensors of anything but a transformer."""
+    if kind is Kind.LORA:
+        return dict.fromkeys(checkpoint.tensors, "used over a model")
+    if kind is Kind.CODEC:
+        is_table = {name: PATTERN.fullmatch(plain_name(name)) for name in checkpoint.tensors}
+        return {name: "shared" if table else "not requested" for name, table in is_table.items()}
+    return dict.fromkeys(checkpoint.tensors, "not converted by this version")
+
+
+def _transformer(checkpoint: Checkpoint) -> dict[str, Any]:
+    weights = Weights(checkpoint)
+    try:
+        architecture = read_architecture(weights, checkpoint.metadata, None)
+        facts: dict[str, Any] = {"architecture": {"kind": architecture.kind, **architecture.as_json()}}
+    except VampconvError as error:
+        return {"problem": str(error)}
+    try:
+        model = VampNetFrontend(weights, architecture, _placeholders(architecture)).build(opset=17)
+        log = compile_graph(model, Options(rules=select_rules(installed_rules())))
+    except VampconvError as error:
+        return facts | {"problem": str(error)}
+    fates: dict[str, str] = {}
+    for value in model.graph.initializers.values():
+        for leaf in leaves(expression_of(value)):
+            if isinstance(leaf.tensor, WeightTensor):
+                fates[leaf.tensor.source.name] = "used"
+    graph = {"nodes": len(model.graph), "initializers": len(model.graph.initializers), "rules": log.counts()}
+    return facts | {"graph": graph, "fates": fates}
+
+
+def _placeholders(architecture: VampNetArchitecture) -> list[ir.Value]:
+    """Tables of the right size, without the codec."""
+    shape = ir.Shape((architecture.vocab_size, architecture.latent_dim))
+
+    def zeros() -> ir.TensorProtocol:
+        return ir.tensor(np.zeros(shape.numpy(), np.float32))
+
+    kind = ir.TensorType(ir.DataType.FLOAT)
+    tables = []
+    for i in range(architecture.n_codebooks):
+        tensor = ir.LazyTensor(zeros, ir.DataType.FLOAT, shape, name=TABLE.format(i))
+        tables.append(ir.Value(name=TABLE.format(i), shape=shape, type=kind, const_value=tensor))
+    return tables

@@ -1,0 +1,127 @@
+"""What the user sees: summaries and tables on stdout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vampconv.convert import Conversion
+
+MEGABYTE = 1e6
+
+
+def show_conversion(console: Console, conversion: Conversion) -> None:
+    """The summary of a conversion: models, rules, and the ledger's totals."""
+    verb = "would write" if conversion.dry_run else "wrote"
+    console.print(f"[bold]{verb} {_plain(str(conversion.output))}[/bold]")
+    show_models(console, conversion.manifest)
+    show_ledger(console, conversion.manifest)
+    for note in conversion.notes:
+        console.print(f"note: {_plain(note)}")
+
+
+def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
+    """One row for each model of a bundle, and the rules that made it."""
+    table = Table(
+        "model", "architecture", "opset", "nodes", "weights", "MB", title="models", title_justify="left"
+    )
+    for entry in manifest["models"].values():
+        sizes = [manifest["files"].get(f, {"bytes": 0})["bytes"] for f in (entry["file"], *entry["data"])]
+        table.add_row(
+            entry["file"],
+            architecture_line(entry["architecture"]),
+            str(entry["opset"]),
+            str(entry["nodes"]),
+            str(len(entry["initializers"])),
+            f"{sum(sizes) / MEGABYTE:.2f}",
+        )
+    console.print(table)
+    for entry in manifest["models"].values():
+        fired = ", ".join(f"{name} × {count}" for name, count in entry["rules"].items())
+        console.print(f"{entry['file']}: {fired}")
+
+
+def architecture_line(a: Mapping[str, Any]) -> str:
+    """The sizes of a transformer in one line."""
+    parts = [f"{a['n_layers']} layers", f"{a['n_heads']} heads", f"dim {a['embedding_dim']}"]
+    parts.append(f"{a['n_codebooks']} codebooks of {a['vocab_size']}")
+    if a["n_conditioning_codebooks"]:
+        parts.append(f"{a['n_conditioning_codebooks']} condition")
+    if a["r_cond_dim"]:
+        parts.append(f"FiLM {a['r_cond_dim']}")
+    parts += [f"control {name} ({dim})" for name, dim in a["ctrl_dims"].items()]
+    return ", ".join(parts + (["flash_attn"] if a["flash_attn"] else []))
+
+
+def show_ledger(console: Console, manifest: Mapping[str, Any]) -> None:
+    """One row for each checkpoint: how many tensors met each fate."""
+    table = Table("checkpoint", "kind", "tensors", "accounted for", title="ledger", title_justify="left")
+    for checkpoint in manifest["checkpoints"]:
+        fates = Counter(t["fate"] for t in checkpoint["tensors"])
+        told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        settled = sum(count for fate, count in fates.items() if fate)
+        count = len(checkpoint["tensors"])
+        table.add_row(
+            _plain(checkpoint["file"]), checkpoint["kind"], str(count), f"{settled} of {count}: {told}"
+        )
+    console.print(table)
+
+
+def show_checkpoint(console: Console, facts: Mapping[str, Any]) -> None:
+    """A checkpoint: what it is, its tensors, and the graph that they make."""
+    console.print(f"[bold]{_plain(facts['file'])}[/bold]: {facts['kind']}, {facts['format']}")
+    console.print(
+        f"{facts['parameters']:,} parameters in {len(facts['tensors'])} tensors, {facts['bytes']:,} bytes"
+    )
+    if "architecture" in facts:
+        console.print(f"{facts['architecture']['kind']}: {architecture_line(facts['architecture'])}")
+    if "codebooks" in facts:
+        console.print(f"{facts['codebooks']} codebooks of {facts['vocab_size']}")
+    _show_tensors(console, facts["tensors"], "fate", lambda row: row["fate"])
+    if "graph" in facts:
+        graph = facts["graph"]
+        console.print(f"graph: {graph['nodes']} nodes, {graph['initializers']} initializers")
+        console.print("rules: " + ", ".join(f"{name} × {count}" for name, count in graph["rules"].items()))
+    if "problem" in facts:
+        console.print(f"[bold]cannot be converted[/bold]: {_plain(facts['problem'])}")
+
+
+def show_bundle(console: Console, content: Mapping[str, Any]) -> None:
+    """A bundle: its models, the weights of each with what they were computed from, and the ledger."""
+    show_models(console, content)
+    for entry in content["models"].values():
+        console.print(f"[bold]{entry['file']}[/bold]")
+        _show_tensors(console, entry["initializers"], "computed as", lambda row: row["expression"])
+    show_ledger(console, content)
+
+
+def show_runs(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Trial runs of the models of a bundle."""
+    table = Table(
+        "model", "codes", "logits", "finite", "ms", title="runs in ONNX Runtime", title_justify="left"
+    )
+    for row in rows:
+        shapes = (str(row["codes"]), str(row["logits"]))
+        table.add_row(row["file"], *shapes, "yes" if row["finite"] else "NO", f"{row['milliseconds']:.2f}")
+    console.print(table)
+
+
+def _show_tensors(console: Console, rows: list[dict[str, Any]], last: str, of: Any) -> None:
+    table = Table("tensor", "shape", "dtype", "min", "max", "mean", "std", "non-finite", last)
+    for row in rows:
+        s = row["statistics"]
+        numbers = ["-" if s[k] is None else f"{s[k]:.4g}" for k in ("min", "max", "mean", "std")]
+        shape = "×".join(map(str, row["shape"])) or "scalar"
+        table.add_row(
+            _plain(row["name"]), shape, row["dtype"], *numbers, str(s["non_finite"]), _plain(of(row))
+        )
+    console.print(table)
+
+
+def _plain(text: str) -> str:
+    """Text of a file, without markup or control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text).replace("[", r"\[")
