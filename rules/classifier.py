@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vampconv.dialect import Ops, vamp
-from vampconv.rewrite import Close, Draw, Guard, Match, Rule, Sample, Stage, V
+from vampconv.rewrite import Close, Draw, Guard, Match, Refused, Rule, Sample, Stage, V
 
 
 class PermuteClassifier(Rule):
@@ -38,6 +38,8 @@ class PermuteClassifier(Rule):
             yield Sample(
                 x=draw("batch", "time", 6), weight=draw(rows, 6, 1), bias=draw(rows), n_predict=n_predict
             )
+        x, weight = draw("batch", "time", "long"), draw(6, "long", 1)
+        yield Refused("size of the weight", x=x, weight=weight, bias=draw(6), n_predict=2)
 
 
 RULES = (PermuteClassifier,)

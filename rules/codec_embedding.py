@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vampconv.dialect import Ops, vamp
-from vampconv.rewrite import Draw, Exact, Guard, Match, Rule, Sample, Stage, V
+from vampconv.rewrite import Draw, Exact, Fails, Guard, Match, Refused, Rule, Sample, Stage, V
 
 
 class GatherCodebookEmbedding(Rule):
@@ -41,9 +41,14 @@ class GatherCodebookEmbedding(Rule):
                 mask=draw(3, 5),
                 codebook=codebook,
             )
-        yield Sample(
-            codes=draw.integers(4, 4, "batch", 1, "time"), table=draw(4, 2), mask=draw(1, 2), codebook=0
-        )
+        for mask_token in (4, 6):
+            codes = draw.integers(mask_token, mask_token, "batch", 3, "time")
+            yield Sample(codes=codes, table=draw(mask_token, 2), mask=draw(3, 2), codebook=1)
+        for wrong in (-1, -8, 8):
+            codes = draw.integers(wrong, wrong, "batch", 2, "time")
+            yield Fails(codes=codes, table=draw(7, 5), mask=draw(2, 5), codebook=1)
+        codes = draw.integers(0, 7, "batch", 3, "time")
+        yield Refused("number of codes", codes=codes, table=draw("long", 5), mask=draw(3, 5), codebook=0)
 
 
 RULES = (GatherCodebookEmbedding,)

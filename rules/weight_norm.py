@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vampconv.dialect import Ops, vamp
-from vampconv.rewrite import Close, Draw, Guard, Match, Rule, Sample, Stage, V
+from vampconv.rewrite import Close, Draw, Guard, Match, Refused, Rule, Sample, Stage, V
 
 
 class FoldWeightNorm(Rule):
@@ -33,6 +33,7 @@ class FoldWeightNorm(Rule):
         yield Sample(g=draw(6, 1, 1), v=draw(6, 5, 1))
         yield Sample(g=draw(3, 1, 1, scale=1e-3), v=draw(3, 4, 7, scale=10))
         yield Sample(g=draw(2, 1), v=draw(2, 9, scale=1e-4))
+        yield Refused("rank of v", g=draw(6, 1), v=draw.unranked(6, 5))
 
 
 RULES = (FoldWeightNorm,)

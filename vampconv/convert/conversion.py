@@ -64,7 +64,7 @@ class Conversion:
     dry_run: bool = False
 
 
-def convert(request: Request, advance: Advance = lambda done, total: None) -> Conversion:
+def convert(request: Request, advance: Advance = lambda _done, _total: None) -> Conversion:
     """Convert checkpoints to a bundle.
 
     Raises

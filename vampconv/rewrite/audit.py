@@ -13,9 +13,10 @@ import onnx_ir as ir
 from vampconv.dialect import NodeBuilder
 from vampconv.dialect.op import Array
 from vampconv.errors import PluginError
+from vampconv.rewrite.claim import Claim
 from vampconv.rewrite.engine import apply_rules, compiled, refusal
-from vampconv.rewrite.evidence import Draw, Drawn, Refused, Sample
-from vampconv.rewrite.execute import interpret
+from vampconv.rewrite.evidence import Draw, Drawn, Fails, Refused, Sample
+from vampconv.rewrite.execute import REFUSALS, Runner, interpret, load
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.rule import Rule
 
@@ -33,9 +34,10 @@ class RefutedError(AssertionError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an audit went: samples compared, samples refused as they should, and the largest error seen."""
+    """How an audit went: samples compared, failed and refused as they should, and the largest error seen."""
 
     compared: int
+    failed: int
     refused: int
     largest_error: float
 
@@ -50,7 +52,8 @@ def audit(
     RefutedError
         With the sample and the reason, if the rule does not fire exactly as often as the sample says,
         leaves an op behind that its stage forbids, makes an illegal model, passes its claimed error,
-        or accepts what it must refuse.
+        computes what must fail, or accepts what it must refuse; or if the evidence is too weak: nothing
+        is compared, zeros would pass, or a guard is never seen to decline.
 
     """
     compared, failed, refused, largest = 0, 0, 0, 0.0
@@ -155,12 +158,9 @@ def _check_values(claim: Claim, rewritten: _Rewritten, where: str) -> tuple[floa
     except REFUSALS as error:
         raise RefutedError(f"{where}: {error}") from error
     for output, result, truth in zip(rewritten.original.graph.outputs, results, truths, strict=True):
-        declared = output.type.dtype.numpy() if output.type is not None else truth.dtype
-        if declared.kind == "f" and truth.dtype.kind == "f":
-            result_kept = result.dtype == declared or any(
-                n.domain == DOMAIN for n in rewritten.original.graph
-            )
-            del result_kept
+        declared = output.dtype.numpy() if output.dtype is not None else result.dtype
+        if result.dtype != declared:
+            raise RefutedError(f"{where}: dtype {result.dtype} stands where {declared} should")
         breach = claim.breach(result, truth)
         if breach is not None:
             raise RefutedError(f"{where}: {breach}")
@@ -217,7 +217,8 @@ def _is_input(value: Array) -> bool:
 def _input(name: str, value: Array) -> ir.Value:
     assert isinstance(value, Drawn)
     kind = ir.TensorType(ir.DataType.from_numpy(value.dtype))
-    return ir.Value(name=name, shape=ir.Shape(value.symbols), type=kind)
+    shape = None if value.symbols is None else ir.Shape(value.symbols)
+    return ir.Value(name=name, shape=shape, type=kind)
 
 
 def _widened(value: Array) -> Array:

@@ -80,7 +80,7 @@ def load(model: ir.Model) -> Runner:
 
     """
     if any(node.domain == DOMAIN for node in model.graph):
-        return functools.partial(interpret, model)
+        return functools.partial(_interpret_as_declared, model)
     model.graph.opset_imports.pop(DOMAIN, None)
     proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
@@ -90,6 +90,11 @@ def load(model: ir.Model) -> Runner:
         return [np.asarray(r) for r in session.run(None, {k: np.asarray(v) for k, v in feeds.items()})]
 
     return run
+
+
+def _interpret_as_declared(model: ir.Model, feeds: Mapping[str, Array]) -> list[Array]:
+    results = zip(interpret(model, feeds), model.graph.outputs, strict=True)
+    return [r if v.dtype is None else r.astype(v.dtype.numpy()) for r, v in results]
 
 
 def _options() -> Any:
