@@ -90,6 +90,7 @@ class LowerNoiseEmbedding(Rule):
     def evidence(draw: Draw) -> Iterator[Sample]:
         yield Sample(r=draw.uniform(0, 1, "batch"), dim=10)
         yield Sample(r=draw.uniform(0, 1, "batch"), dim=7)
+        yield Sample(r=draw.uniform(0, 1, "long"), dim=6)
         yield Sample(r=draw.uniform(1, 1, "batch"), dim=4)  # cos(π/2) is clamped
 
 

@@ -9,7 +9,7 @@ from vampconv.rewrite import Close, Draw, Rule, Sample, Stage, V
 
 
 class MergeLoRA(Rule):
-    """``LoRA(weight, a, b)`` is ``weight + (b·a) · scale``, a constant."""
+    """``LoRA(weight, a, b)`` is ``weight + (scale·b)·a``, a constant."""
 
     stage = Stage.LOWER
     claim = Close(rtol=1e-6, atol=1e-6)
@@ -20,12 +20,13 @@ class MergeLoRA(Rule):
 
     @staticmethod
     def after(op: Ops, weight: V, a: V, b: V, scale: float) -> V:
-        return op.Add(weight, op.Mul(op.MatMul(b, a), scale))
+        return op.Add(weight, op.MatMul(op.Mul(b, scale), a))
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
         yield Sample(weight=draw(9, 5), a=draw(8, 5), b=draw(9, 8), scale=0.125)
         yield Sample(weight=draw(4, 6, scale=1e-3), a=draw(3, 6), b=draw(4, 3), scale=1 / 3)
+        yield Sample(weight=draw(5, 5), a=draw(2, 5), b=draw(5, 2), scale=2.5)
 
 
 RULES = (MergeLoRA,)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -15,13 +16,13 @@ from typing import Any, NoReturn
 import click
 
 from vampconv import __version__
-from vampconv.errors import UsageError, VampconvError
+from vampconv.errors import InputOutputError, UsageError, VampconvError
 
 PATH = click.Path(path_type=Path)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(context_settings=CONTEXT, no_args_is_help=False)
 @click.version_option(__version__, "-V", "--version", prog_name="vampconv", message="%(prog)s %(version)s")
 def cli() -> None:
     """Compile VampNet checkpoints to ONNX, and account for every tensor."""
@@ -70,7 +71,7 @@ def convert(
 
 @cli.command()
 @click.argument("path", type=PATH, metavar="CKPT|BUNDLE")
-@click.option("--run", is_flag=True, help="Also run the models of a bundle on random input.")
+@click.option("--run", is_flag=True, help="Run the models of a bundle on random input instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(path: Path, *, run: bool, as_json: bool) -> None:
     """Show a checkpoint or a bundle: architecture, tensors, their fate and statistics, graph, rules fired."""
@@ -81,14 +82,17 @@ def inspect(path: Path, *, run: bool, as_json: bool) -> None:
     is_bundle = path.is_dir()
     if run and not is_bundle:
         raise UsageError(f"--run: {path} is not a bundle", "convert it first")
-    facts = inspect_bundle(path) if is_bundle else inspect_checkpoint(path)
-    runs = try_run(path) if run else []
-    if as_json:
-        print_json({**facts, "runs": runs} if run else facts)
-        return
-    (report.show_bundle if is_bundle else report.show_checkpoint)(console(), facts)
     if run:
-        report.show_runs(console(), runs)
+        facts: Any = try_run(path)
+        show: Callable[..., None] = report.show_runs
+    elif is_bundle:
+        facts, show = inspect_bundle(path), report.show_bundle
+    else:
+        facts, show = inspect_checkpoint(path), report.show_checkpoint
+    if as_json:
+        print_json(facts)
+    else:
+        show(console(), facts)
 
 
 def console() -> Any:
@@ -104,8 +108,7 @@ def console() -> Any:
 
 def print_json(content: Any) -> None:
     """Write JSON to stdout."""
-    json.dump(content, sys.stdout, indent=1, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(content, indent=1) + "\n")
 
 
 @contextmanager
@@ -124,7 +127,19 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_standard_streams()
     sys.exit(_run(arguments))
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed, so that no file of ours is opened in its place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -134,8 +149,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        cli.main(arguments, prog_name="vampconv", standalone_mode=False)
-        sys.stdout.flush()
+        return _command(arguments)
     except VampconvError as error:
         return _fail(error)
     except click.exceptions.Abort:
@@ -143,17 +157,43 @@ def _run(arguments: list[str] | None) -> int:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "vampconv"
         return _fail(UsageError(error.format_message().rstrip("."), f"see `{command} --help`"))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except MemoryError:
         return _fail(VampconvError("out of memory", "free some, or convert one model at a time"))
     except Exception as error:
         if os.environ.get("VAMPCONV_TRACEBACK"):
             raise
-        told = f"{type(error).__name__}: {error}"
-        return _fail(VampconvError(f"a bug: {told}", "run again with VAMPCONV_TRACEBACK=1 and report it"))
+        return _fail(_unforeseen(error))
+
+
+def _command(arguments: list[str] | None) -> int:
+    """Run the command; it ends quietly when nobody reads its results any more."""
+    try:
+        cli.main(arguments, prog_name="vampconv", standalone_mode=False)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:
+        pass
+    except SystemExit as stop:
+        # click and rich answer a broken pipe with 1.
+        if stop.code != 1:
+            raise
+    _drop_results()
     return 0
+
+
+def _unforeseen(error: Exception) -> VampconvError:
+    if isinstance(error, OSError):
+        _drop_results()
+        where = f" ({error.filename})" if error.filename else ""
+        return InputOutputError(f"{error.strerror or error}{where}", "check the path and the disk")
+    told = f"{type(error).__name__}: {error}"
+    return VampconvError(f"a bug: {told}", "run again with VAMPCONV_TRACEBACK=1 and report it")
+
+
+def _drop_results() -> None:
+    """Let what stdout still holds go nowhere."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: VampconvError) -> int:

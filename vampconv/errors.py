@@ -42,6 +42,10 @@ class BadInputError(VampconvError):
     code = 3
 
 
+class NotACheckpointError(BadInputError):
+    """A sound file of another kind, as far as can be told."""
+
+
 class UnsupportedModelError(VampconvError):
     """A sound checkpoint of a model that vampconv cannot convert."""
 

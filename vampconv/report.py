@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
@@ -53,7 +54,7 @@ def architecture_line(a: Mapping[str, Any]) -> str:
         parts.append(f"{a['n_conditioning_codebooks']} condition")
     if a["r_cond_dim"]:
         parts.append(f"FiLM {a['r_cond_dim']}")
-    parts += [f"control {name} ({dim})" for name, dim in a["ctrl_dims"].items()]
+    parts += [f"control {_plain(name)} ({dim})" for name, dim in a["ctrl_dims"].items()]
     return ", ".join(parts + (["flash_attn"] if a["flash_attn"] else []))
 
 
@@ -124,4 +125,4 @@ def _show_tensors(console: Console, rows: list[dict[str, Any]], last: str, of: A
 
 def _plain(text: str) -> str:
     """Text of a file, without markup or control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("[", r"\[")
+    return escape("".join(c if c.isprintable() else "?" for c in text))

@@ -12,7 +12,7 @@ from vampconv.checkpoint.safetensors_files import looks_like_safetensors, read_s
 from vampconv.checkpoint.sniff import HEAD, identify
 from vampconv.checkpoint.source import Source
 from vampconv.checkpoint.torch_files import Parts, read_torch
-from vampconv.errors import BadInputError
+from vampconv.errors import NotACheckpointError
 
 if TYPE_CHECKING:
     from vampconv.checkpoint.tensor import CheckpointTensor
@@ -113,4 +113,4 @@ def _read(source: Source) -> Parts:
     if looks_like_safetensors(head):
         return read_safetensors(source)
     what, fix = identify(head, source.size)
-    raise BadInputError(f"{source.name} is {what}", fix)
+    raise NotACheckpointError(f"{source.name} is {what}", fix)

@@ -9,7 +9,7 @@ from vampconv.checkpoint.finder import Finder
 from vampconv.checkpoint.plain import Plain
 from vampconv.checkpoint.source import AGAIN
 from vampconv.checkpoint.values import Opaque, StorageRef, TensorRef
-from vampconv.errors import BadInputError, LimitError
+from vampconv.errors import BadInputError, LimitError, NotACheckpointError
 
 MAX_NAME = 4096
 
@@ -42,12 +42,14 @@ def contents_of(root: object, where: str) -> Contents:
         tensors, metadata, outside = module.contents(root, where)
         return Contents(check_tensors(tensors, where), metadata, outside)
     if not isinstance(root, dict):
-        raise BadInputError(f"{where} holds {_kind(root)}, not a state dict", "give the model's checkpoint")
+        raise NotACheckpointError(
+            f"{where} holds {_kind(root)}, not a state dict", "give the model's checkpoint"
+        )
     if "state_dict" in root:
         return _wrapped(root, where)
     if not any(isinstance(value, TensorRef) for value in root.values()):
         keys = ", ".join(str(key)[:40] for key in list(root)[:8])
-        raise BadInputError(
+        raise NotACheckpointError(
             f"{where} holds no state dict (its top level has {keys or 'nothing'})",
             "give the model's checkpoint",
         )

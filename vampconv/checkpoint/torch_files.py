@@ -12,7 +12,7 @@ from vampconv.checkpoint.machine import MAX_PICKLE_BYTES, unpickle
 from vampconv.checkpoint.sniff import identify_zip
 from vampconv.checkpoint.source import AGAIN, Source
 from vampconv.checkpoint.tensor import CheckpointTensor, Strided, make_tensor
-from vampconv.errors import BadInputError, LimitError
+from vampconv.errors import BadInputError, LimitError, NotACheckpointError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +113,7 @@ def _recognise(source: Source, names: list[str]) -> None:
     package = any(name.endswith(f"/{_PACKAGE}") for name in names)
     if "constants.pkl" in leaves or not (package or "data.pkl" in leaves):
         what, fix = identify_zip(names)
-        raise BadInputError(f"{source.name} is {what}", fix)
+        raise NotACheckpointError(f"{source.name} is {what}", fix)
 
 
 def _big_endian(source: Source, record: Record | None) -> bool:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vampconv.checkpoint import Checkpoint
 from vampconv.convert.inputs import open_inputs
+from vampconv.convert.merge import merge
 from vampconv.convert.plan import Plan, make_plan
-from vampconv.emit.commit import staged
+from vampconv.emit.commit import check_output, staged
+from vampconv.emit.computed import compute_weights
 from vampconv.emit.manifest import checkpoint_entry, manifest, model_entry, read_manifest, write_manifest
 from vampconv.emit.writer import WrittenFile, write_model
-from vampconv.frontend.weights import WeightTensor
-from vampconv.passes.expression import leaves
-from vampconv.passes.fold import expression_of
+from vampconv.errors import UsageError
 from vampconv.passes.pipeline import Options
 from vampconv.rewrite.plugins import directory_rules, installed_rules, select_rules
 
@@ -44,7 +44,16 @@ class Request:
 
     def bundle(self) -> Path:
         """Where the bundle goes: ``<stem of the first>-onnx`` here, unless it was given."""
-        return self.output or Path(f"{Path(self.paths[0]).resolve().stem}-onnx")
+        first = Path(self.paths[0])
+        named = first if first.name not in ("", "..") else first.resolve()
+        path = self.output or Path(f"{named.stem}-onnx")
+        try:
+            os.path.realpath(path).encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"the output {path} has a path that is not UTF-8, which ONNX cannot take", "choose another -o"
+            ) from None
+        return path
 
     def options(self) -> Options:
         """What the graphs are compiled for."""
@@ -77,20 +86,25 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
         options = request.options()
         inputs = open_inputs(request.paths, request.codec, request.loras, stack)
         if request.dry_run:
+            check_output(request.bundle(), replace=request.force or request.add)
             plan = make_plan(inputs, options, stack)
-            _read_everything(plan, advance)
+            _compute_everything(plan, advance)
             return Conversion(request.bundle(), _describe(plan, []), plan.notes, dry_run=True)
         with staged(request.bundle(), force=request.force, keep_manifested=request.add) as directory:
+            hasher = stack.enter_context(ThreadPoolExecutor(1))
+            hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
             plan = make_plan(inputs, options, stack)
-            content = _write(plan, directory, advance)
+            written = _write(plan, directory, advance)
+            wait(hashes)
+            content = _describe(plan, written)
             if request.add and (request.bundle() / "vampconv.json").exists():
-                content = _merge(read_manifest(request.bundle()), content)
+                content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
         return Conversion(request.bundle(), content, plan.notes)
 
 
-def _write(plan: Plan, directory: Path, advance: Advance) -> dict[str, Any]:
-    """Write all models while the checkpoints are hashed and checked; return the manifest."""
+def _write(plan: Plan, directory: Path, advance: Advance) -> list[list[WrittenFile]]:
+    """Write all models, and check what was not read of the checkpoints."""
     total, done = sum(part.bytes for part in plan.parts), 0
 
     def count(written: int) -> None:
@@ -98,13 +112,10 @@ def _write(plan: Plan, directory: Path, advance: Advance) -> dict[str, Any]:
         done += written
         advance(done, total)
 
-    with ThreadPoolExecutor(1) as pool:
-        hashes = [pool.submit(Checkpoint.sha256, c) for c in plan.checkpoints()]
-        written = [write_model(part.model, directory, part.name, count) for part in plan.parts]
-        for checkpoint, digest in zip(plan.checkpoints(), hashes, strict=True):
-            digest.result()
-            checkpoint.verify()
-    return _describe(plan, written)
+    written = [write_model(part.model, directory, part.name, count) for part in plan.parts]
+    for checkpoint in plan.checkpoints():
+        checkpoint.verify()
+    return written
 
 
 def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str, Any]:
@@ -118,30 +129,16 @@ def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str,
     return manifest(models, checkpoints, [f for own in written for f in own], plan.facts)
 
 
-def _read_everything(plan: Plan, advance: Advance) -> None:
-    """Read every weight that would be written, so that a damaged or non-finite one is found."""
-    tensors: dict[int, WeightTensor] = {}
-    for part in plan.parts:
-        for value in part.model.graph.initializers.values():
-            found = (leaf.tensor for leaf in leaves(expression_of(value)))
-            tensors |= {id(t): t for t in found if isinstance(t, WeightTensor)}
-    total, done = sum(t.nbytes for t in tensors.values()), 0
-    for tensor in tensors.values():
-        tensor.load()
-        done += tensor.nbytes
+def _compute_everything(plan: Plan, advance: Advance) -> None:
+    """Compute every weight that would be written, so that a damaged or non-finite one is found."""
+    total, done = sum(part.bytes for part in plan.parts), 0
+
+    def count(computed: int) -> None:
+        nonlocal done
+        done += computed
         advance(done, total)
+
+    for part in plan.parts:
+        compute_weights(part.model, count)
     for checkpoint in plan.checkpoints():
         checkpoint.verify()
-
-
-def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a bundle to which parts are added; of a part that both have, the new one stands."""
-    kept = {name: entry for name, entry in old["models"].items() if name not in new["models"]}
-    files = {f for entry in kept.values() for f in (entry["file"], *entry["data"])}
-    known = {c["sha256"] for c in new["checkpoints"]}
-    merged = dict(new)
-    merged["models"] = kept | new["models"]
-    merged["chunk_seconds"] = old["chunk_seconds"] | new["chunk_seconds"]
-    merged["checkpoints"] = [c for c in old["checkpoints"] if c["sha256"] not in known] + new["checkpoints"]
-    merged["files"] = {f: e for f, e in old["files"].items() if f in files} | new["files"]
-    return merged

@@ -8,12 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vampconv.checkpoint import Checkpoint, open_checkpoint
-from vampconv.errors import BadInputError, InputOutputError, LimitError, UnsupportedModelError, UsageError
+from vampconv.errors import (
+    BadInputError,
+    InputOutputError,
+    LimitError,
+    NotACheckpointError,
+    UnsupportedModelError,
+    UsageError,
+)
 from vampconv.frontend.codec_tables import CodecTables
 from vampconv.frontend.kinds import Kind, kind_of
 
-SIGNATURES = (b"PK\x03\x04", b"{")
-"""What a checkpoint's file begins with, at its first or (safetensors) its ninth byte."""
+SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".bin", ".safetensors"})
+"""Files so named that turn out to be no checkpoints are worth a note."""
 
 GIVE_CODEC = "give the codec that it was trained with, in the same call or by --codec"
 
@@ -27,6 +34,10 @@ class Inputs:
     fine_tunes: list[Checkpoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What the user should know of files that were found or passed over."""
+
+    def all(self) -> list[Checkpoint]:
+        """Every checkpoint."""
+        return [*self.transformers, *self.codecs, *self.fine_tunes]
 
 
 def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path], stack: ExitStack) -> Inputs:
@@ -46,8 +57,11 @@ def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path]
     """
     inputs = Inputs()
     for path in paths:
-        for checkpoint in _in_directory(path, stack) if path.is_dir() else [_open(path, stack)]:
-            _sort_in(inputs, checkpoint, named=not path.is_dir())
+        if path.is_dir():
+            for checkpoint in _in_directory(path, inputs.notes, stack):
+                _sort_in(inputs, checkpoint, named=False)
+        else:
+            _sort_in(inputs, _open(path, stack), named=True)
     if codec is not None:
         inputs.codecs.append(_of_kind(_open(codec, stack), Kind.CODEC, "--codec"))
     inputs.fine_tunes += [_of_kind(_open(path, stack), Kind.LORA, "--lora") for path in loras]
@@ -75,9 +89,9 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
     beside = dict.fromkeys(path for c in inputs.transformers for path in sorted(c.path.parent.iterdir()))
     candidates = []
     for path in beside:
-        if not _may_be_checkpoint(path):
-            continue
         try:
+            if not path.is_file():
+                continue
             checkpoint = stack.enter_context(open_checkpoint(path))
             if kind_of(checkpoint) is Kind.CODEC and fits(CodecTables.of(checkpoint)):
                 candidates.append(checkpoint)
@@ -97,24 +111,20 @@ def _open(path: Path, stack: ExitStack) -> Checkpoint:
     return stack.enter_context(open_checkpoint(path))
 
 
-def _in_directory(directory: Path, stack: ExitStack) -> Iterable[Checkpoint]:
-    found = [_open(path, stack) for path in sorted(directory.iterdir()) if _may_be_checkpoint(path)]
+def _in_directory(directory: Path, notes: list[str], stack: ExitStack) -> Iterable[Checkpoint]:
+    found = []
+    for path in sorted(directory.iterdir()):
+        try:
+            if path.is_file():
+                found.append(_open(path, stack))
+        except NotACheckpointError as error:
+            if path.suffix in SUFFIXES:
+                notes.append(f"passed over: {error.problem}")
     if not found:
         raise BadInputError(
             f"{directory} holds no checkpoints", "give a directory of .pth or .safetensors files"
         )
     return found
-
-
-def _may_be_checkpoint(path: Path) -> bool:
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError:
-        return False
-    return head.startswith(SIGNATURES[0]) or head[8:] == SIGNATURES[1]
 
 
 def _sort_in(inputs: Inputs, checkpoint: Checkpoint, *, named: bool) -> None:

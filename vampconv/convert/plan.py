@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def unique_labels(paths: Sequence[Path]) -> list[str]:
     depth = 1
     while len({p[-depth:] for p in parts}) < len(set(parts)) and depth < max(map(len, parts)):
         depth += 1
-    return ["/".join(p[-depth:]) for p in parts]
+    labels = ["/".join(p[-depth:]) for p in parts]
+    return [os.fsencode(label).decode("utf-8", "backslashreplace") for label in labels]
 
 
 def _fits_all(models: Sequence[Weights], tables: CodecTables) -> bool:

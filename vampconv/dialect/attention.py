@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vampconv.dialect.op import Array, Dims, Op, expect
+from vampconv.dialect.op import Array, Dims, Op, expect, fits
 
 
 class RelativePositionBias(Op):
@@ -17,6 +17,7 @@ class RelativePositionBias(Op):
     @staticmethod
     def shape(length: Dims, table: Dims, *, max_distance: int) -> Dims:
         expect(length == (1,), f"length {length} is not one number")
+        expect(len(table) == 2, f"table {table} is not [num_buckets, heads]")
         buckets = table[0]
         expect(isinstance(buckets, int) and buckets % 4 == 0, f"{buckets} buckets cannot be quartered")
         assert isinstance(buckets, int)
@@ -60,9 +61,13 @@ class Attention(Op):
 
     @staticmethod
     def shape(q: Dims, k: Dims, v: Dims, bias: Dims | None = None, *, heads: int) -> Dims:
-        expect(q == k == v, f"q {q}, k {k} and v {v} differ")
+        expect(len(q) == 3 and q == k == v, f"q {q}, k {k} and v {v} differ, or are not [batch, time, dim]")
         expect(isinstance(q[-1], int) and q[-1] % heads == 0, f"{heads} heads do not divide {q}")
-        expect(bias is None or bias[1] == heads, f"bias {bias} is not for {heads} heads")
+        if bias is not None:
+            square = len(bias) == 4 and fits(bias[2], q[1]) and fits(bias[3], q[1])
+            expect(
+                square and bias[:2] == (1, heads), f"bias {bias} is not for {heads} heads and {q[1]} steps"
+            )
         return q
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vampconv.dialect.op import Array, Dims, Op, expect
+from vampconv.dialect.op import Array, Dims, Op, expect, fits
 
 
 class ControlEncoder(Op):
@@ -16,7 +16,11 @@ class ControlEncoder(Op):
     @staticmethod
     def shape(control: Dims, mask: Dims, weight: Dims, bias: Dims) -> Dims:
         expect(len(control) == 3 and len(mask) == 2, f"control {control} or mask {mask} has the wrong rank")
-        expect(weight[1] == control[1], f"weight {weight} does not map control {control}")
+        fit = fits(mask[0], control[0]) and fits(mask[1], control[2])
+        expect(fit, f"mask {mask} does not fit control {control}")
+        expect(
+            len(weight) == 2 and weight[1] == control[1], f"weight {weight} does not map control {control}"
+        )
         expect(bias == weight[:1], f"bias {bias} does not fit weight {weight}")
         return (control[0], control[2], weight[0])
 

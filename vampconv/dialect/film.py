@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vampconv.dialect.op import Array, Dims, Op, expect
+from vampconv.dialect.op import Array, Dims, Op, expect, fits
 
 
 class FiLM(Op):
@@ -19,6 +19,8 @@ class FiLM(Op):
         if not weights:
             return x
         expect(len(weights) == 4, "FiLM takes weight and bias of γ and of β")
+        fit = len(x) == 3 and len(condition) == 2 and fits(x[0], condition[0])
+        expect(fit, f"condition {condition} does not fit x {x}")
         for weight, bias in (weights[:2], weights[2:]):
             expect(weight == (x[-1], condition[-1]), f"weight {weight} does not map {condition} to {x}")
             expect(bias == x[-1:], f"bias {bias} does not fit {x}")

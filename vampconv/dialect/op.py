@@ -38,6 +38,11 @@ class Op:
         OPS[name] = cls
 
 
+def fits(first: Dim, second: Dim) -> bool:
+    """Whether two dimensions can be one: unknown and dynamic ones may be anything."""
+    return first == second or not (isinstance(first, int) and isinstance(second, int))
+
+
 def expect(condition: bool, message: str) -> None:
     """Raise ``ValueError(message)`` unless the condition holds; shape rules are written with it."""
     if not condition:

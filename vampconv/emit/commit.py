@@ -74,6 +74,14 @@ def staged(output: Path, *, force: bool = False, keep_manifested: bool = False) 
                 _commit(place, staging, output, replace=replace, keep=keep_manifested)
 
 
+def check_output(output: Path, *, replace: bool) -> None:
+    """Raise what `staged` would raise on entering; nothing is written."""
+    with _explained(output):
+        place = locate(output)
+        _refuse_in_use(place, output)
+        occupied(place.target, output, replace=replace)
+
+
 def recover(output: Path) -> None:
     """Finish what a crashed run began at `output`, and remove its leftovers; those of live runs stay."""
     with _explained(output):

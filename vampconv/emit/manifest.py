@@ -105,6 +105,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise InputOutputError(
             f"{path} is not a manifest of format {FORMAT}", "convert again with this version"
         )
+    parts = (("models", dict), ("checkpoints", list), ("files", dict), ("chunk_seconds", dict))
+    damaged = [key for key, kind in parts if not isinstance(content.get(key), kind)]
+    if damaged:
+        raise InputOutputError(f"{path} is damaged: it has no {damaged[0]}", "convert again with --force")
     return content
 
 

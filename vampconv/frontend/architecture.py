@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeGuard
 
+import numpy as np
+
 from vampconv.errors import BadInputError, UnsupportedModelError
 from vampconv.frontend.weights import Weights
 
@@ -84,13 +86,13 @@ def read_architecture(
 
     """
     kwargs = metadata.get("kwargs")
-    given: Mapping[str, Any] = kwargs if isinstance(kwargs, Mapping) else {}
+    given: Mapping[str, Any] = _plain(kwargs) if isinstance(kwargs, Mapping) else {}
     name = weights.checkpoint.path.name
     codebooks, latent = _matrix(weights, MASK)
     dim = weights.shape("embedding.out_proj.bias")[0]
     flash = _attention_class(weights, given, name)
     rows = weights.shape("classifier.layers.0.bias")[0]
-    vocab = given.get("vocab_size", codec_vocab)
+    vocab = given.get("vocab_size") or codec_vocab
     if not _is_size(vocab):
         raise BadInputError(
             f"{name}: nothing tells its vocabulary size", "give the codec that it was trained with"
@@ -154,6 +156,13 @@ def _agree(found: VampNetArchitecture, given: Mapping[str, Any], name: str) -> N
     mode = given.get("noise_mode", KNOWN_NOISE_MODE)
     if mode != KNOWN_NOISE_MODE:
         raise UnsupportedModelError(f"{name} says noise_mode={mode!r}", "only masked models can be converted")
+
+
+def _plain(value: object) -> Any:
+    """Arguments with a description in place of each array, so that all can be compared."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else value
 
 
 def _is_size(value: object) -> TypeGuard[int]:

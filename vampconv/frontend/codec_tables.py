@@ -67,7 +67,9 @@ class CodecTables:
                     f"{self.name}: {TABLE.format(i)} is {list(found)}, but {model} needs {list(size)}",
                     "give the codec that the model was trained with",
                 )
-        return [self.weights.take(TABLE.format(i), *size) for i in range(wanted)]
+        tables = [self.weights.take(TABLE.format(i), *size) for i in range(wanted)]
+        self.weights.settle_wants()
+        return tables
 
     def facts(self) -> dict[str, Any]:
         """Sample rate in Hz and hop in samples, as far as the codec's metadata tells them."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import onnx_ir as ir
 
 from vampconv.dialect import NodeBuilder, vamp
-from vampconv.errors import BadInputError
+from vampconv.errors import UnsupportedModelError
 from vampconv.frontend.architecture import MASK, VampNetArchitecture
 from vampconv.frontend.lora import SCALE, pair_of
 from vampconv.frontend.weights import Weights
@@ -131,9 +131,9 @@ class VampNetFrontend:
         if not self.a.r_cond_dim:
             return None
         if self.a.r_cond_dim < 4:
-            raise BadInputError(
+            raise UnsupportedModelError(
                 f"{self.weights.checkpoint.path.name}: r_cond_dim={self.a.r_cond_dim} has no two frequencies",
-                "the original divides by zero there",
+                "the original divides by zero there: only 4 and more can be converted",
             )
         level = self._input("r", ir.DataType.FLOAT, "batch")
         with self._module("r_embed"):

@@ -30,17 +30,18 @@ class WeightTensor(ir.LazyTensor):
         Raises
         ------
         BadInputError
-            If a value is not finite, or the file is damaged.
+            If a value is not finite as float32, or the file is damaged.
 
         """
-        values = self.source.read()
+        with np.errstate(over="ignore"):
+            values = self.source.read().astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             bad = int(values.size - np.isfinite(values).sum())
             raise BadInputError(
                 f"{self.checkpoint.path.name}: tensor {self.source.name} holds {bad} non-finite values",
                 "the checkpoint is damaged or its training diverged: get a sound one",
             )
-        return ir.tensor(values.astype(np.float32, copy=False))
+        return ir.tensor(values)
 
 
 def plain_name(name: str) -> str:
@@ -124,13 +125,24 @@ class Weights:
             Tensors that the architecture has no place for, by name.
 
         """
+        self.settle_wants()
+        unexpected = [n for n in self.tensors if n not in self.taken and n not in self.set_aside]
+        if unexpected:
+            raise self._error("holds unexpected", unexpected, UnsupportedModelError)
+
+    def settle_wants(self) -> None:
+        """Raise if a want was not met.
+
+        Raises
+        ------
+        BadInputError
+            Missing or wrongly shaped tensors, by name.
+
+        """
         if self.missing:
             raise self._error("misses", list(dict.fromkeys(self.missing)))
         if self.misshapen:
             raise self._error("has the wrong shape or type in", list(dict.fromkeys(self.misshapen)))
-        unexpected = [n for n in self.tensors if n not in self.taken and n not in self.set_aside]
-        if unexpected:
-            raise self._error("holds unexpected", unexpected, UnsupportedModelError)
 
     def _error(self, verb: str, what: list[str], kind: type[VampconvError] = BadInputError) -> VampconvError:
         listed = ", ".join(what[:4]) + (f" and {len(what) - 4} more" if len(what) > 4 else "")

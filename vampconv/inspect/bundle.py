@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from vampconv.dialect.op import Array
 from vampconv.emit.manifest import read_manifest
@@ -22,30 +23,27 @@ def inspect_bundle(directory: Path) -> dict[str, Any]:
     """The manifest, with the statistics of every weight as it lies in the files."""
     content = read_manifest(directory)
     for entry in content["models"].values():
-        model = _load(directory / entry["file"])
-        stored = {name: v.const_value for name, v in model.graph.initializers.items()}
+        stored = _weights(directory / entry["file"])
         for row in entry["initializers"]:
-            tensor = stored.get(row["name"])
-            if tensor is None:
+            if row["name"] not in stored:
                 raise InputOutputError(f"{entry['file']} has lost its weight {row['name']}", "convert again")
-            row["statistics"] = Statistics.of(tensor.numpy()).as_json()
+            row["statistics"] = stored[row["name"]].as_json()
     return content
 
 
-def _load(path: Path) -> ir.Model:
+def _weights(path: Path) -> dict[str, Statistics]:
     try:
-        return ir.load(path)
-    except (OSError, ValueError) as error:
+        constants = {name: v.const_value for name, v in ir.load(path).graph.initializers.items()}
+        return {name: Statistics.of(c.numpy()) for name, c in constants.items() if c is not None}
+    except (OSError, ValueError, DecodeError) as error:
         raise InputOutputError(f"{path} cannot be read: {error}", "convert again with --force") from error
 
 
 def try_run(directory: Path) -> list[dict[str, Any]]:
     """Run every model on random inputs of several lengths; each row tells shape, range and milliseconds."""
-    import onnxruntime
-
     rows = []
     for entry in read_manifest(directory)["models"].values():
-        session = onnxruntime.InferenceSession(directory / entry["file"], providers=["CPUExecutionProvider"])
+        session = _session(directory / entry["file"])
         for batch, steps in ((1, LENGTHS[0]), (1, LENGTHS[2]), (3, LENGTHS[1])):
             feeds = _random_feeds(entry, batch, steps)
             start = time.perf_counter()
@@ -60,6 +58,25 @@ def try_run(directory: Path) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _session(path: Path) -> Any:
+    from onnxruntime import InferenceSession, SessionOptions
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except (
+        state.Fail,
+        state.NoSuchFile,
+        state.InvalidProtobuf,
+        state.InvalidGraph,
+        state.RuntimeException,
+    ) as error:
+        told = str(error).strip().splitlines()[0]
+        raise InputOutputError(f"{path} cannot be run: {told}", "convert again with --force") from error
 
 
 def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Array]:

@@ -26,17 +26,31 @@ def sum_by_halves(x: Array) -> Array:
 def reduce_sum(x: Array, axes: Array, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Array:
     """ONNX ReduceSum over the given axes."""
     del noop_with_empty_axes
-    over = sorted(int(a) % x.ndim for a in axes)
+    over = reduced_axes(axes, x.ndim)
     kept = [a for a in range(x.ndim) if a not in over]
     total = sum_by_halves(x.transpose(*kept, *over).reshape(*(x.shape[a] for a in kept), -1))
     return total.reshape([1 if a in over else x.shape[a] for a in range(x.ndim)]) if keepdims else total
 
 
+def reduced_axes(axes: Array, rank: int) -> list[int]:
+    """The axes that ReduceSum sums over; none given means all of them."""
+    return sorted({int(a) % rank for a in axes}) or list(range(rank))
+
+
+def divide(a: Array, b: Array) -> Array:
+    """ONNX Div: of integers, the quotient without its fraction."""
+    if a.dtype.kind != "i":
+        return np.asarray(np.divide(a, b))
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Product of two matrices; the terms of each element are added in the order of the inner axis."""
-    product = np.zeros((a.shape[0], b.shape[1]))
+    if a.shape[1] == 0:
+        return np.zeros((a.shape[0], b.shape[1]))
+    product = a[:, 0, None] * b[0]
     term = np.empty_like(product)
-    for k in range(a.shape[1]):
+    for k in range(1, a.shape[1]):
         np.multiply(a[:, k, None], b[k], out=term)
         product += term
     return product
@@ -47,11 +61,25 @@ def gather(x: Array, indices: Array, *, axis: int = 0) -> Array:
     return np.asarray(np.take(x, indices, axis=axis))
 
 
+def rounded(x: Array, dtype: np.dtype[Any]) -> Array:
+    """The nearest numbers of `dtype`, ties to even.
+
+    The small types of `ml_dtypes` convert by way of float32. Where that is inexact, its odd neighbour
+    keeps the second rounding on the right side of a tie.
+    """
+    if x.dtype != np.float64 or dtype.itemsize > 2 or dtype == np.float16:
+        return x.astype(dtype, copy=False)
+    near = x.astype(np.float32)
+    inexact = np.isfinite(x) & (near != x)
+    below = near.view(np.uint32) - (np.abs(near) > np.abs(x))
+    return np.where(inexact, below | 1, near.view(np.uint32)).astype(np.uint32).view(np.float32).astype(dtype)
+
+
 BY_ROWS: Mapping[str, Callable[..., Array]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
-    "Div": np.divide,
+    "Div": divide,
     "Sqrt": np.sqrt,
     "MatMul": matmul,
     "ReduceSum": reduce_sum,

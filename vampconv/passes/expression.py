@@ -10,10 +10,12 @@ import numpy as np
 import onnx_ir as ir
 
 from vampconv.dialect.op import Array
-from vampconv.passes.exact import BY_ROWS, WHOLE
+from vampconv.passes.exact import BY_ROWS, WHOLE, reduced_axes, rounded
 
 BLOCK = 1 << 16
 """Elements computed at a time: few enough for their float64 values to stay in a core's cache."""
+
+COMPUTED = {**BY_ROWS, **WHOLE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,8 @@ def leaves(expression: Expression) -> Iterator[Leaf]:
 def evaluate(expression: Expression) -> Array:
     """The value, computed in float64 and rounded once to the expression's type."""
     result = np.empty(expression.shape, expression.dtype.numpy())
-    Evaluation().fill(result, expression)
+    with np.errstate(all="ignore"):
+        Evaluation().fill(result, expression)
     return result
 
 
@@ -81,7 +84,7 @@ class Evaluation:
     def fill(self, out: Array, expression: Expression) -> None:
         """Write the value into `out`, which may be a view into a larger array."""
         if isinstance(expression, Leaf):
-            out[...] = self.whole(expression)
+            out[...] = rounded(self.whole(expression), out.dtype)
         elif expression.op_type == "Transpose":
             order = np.argsort(expression.attributes["perm"])
             self.fill(out.transpose(order), expression.arguments[0])
@@ -89,13 +92,20 @@ class Evaluation:
             self._fill_parts(out, expression)
         elif expression.op_type in ("Reshape", "Squeeze", "Unsqueeze"):
             self._fill_reshaped(out, expression.arguments[0])
-        elif expression.op_type in BY_ROWS and out.ndim:
+        elif self.has_rows(expression):
             step = max(1, BLOCK * len(out) // max(out.size, 1))
             for start in range(0, len(out), step):
                 rows = slice(start, start + step)
-                out[rows] = self.rows(expression, rows)
+                out[rows] = rounded(self.rows(expression, rows), out.dtype)
         else:
-            out[...] = self.whole(expression)
+            out[...] = rounded(self.whole(expression), out.dtype)
+
+    def has_rows(self, expression: Apply) -> bool:
+        """Whether the rows (axis 0) of the value can be computed block by block."""
+        if expression.op_type == "ReduceSum":
+            axes = reduced_axes(self.whole(expression.arguments[1]), len(expression.arguments[0].shape))
+            return 0 not in axes
+        return expression.op_type in BY_ROWS and bool(expression.shape)
 
     def _fill_parts(self, out: Array, expression: Apply) -> None:
         start, axis = 0, expression.attributes["axis"] % out.ndim
@@ -108,19 +118,19 @@ class Evaluation:
         try:
             view = out.reshape(source.shape, copy=False)
         except ValueError:
-            out[...] = self.whole(source).reshape(out.shape)
+            out[...] = rounded(self.whole(source).reshape(out.shape), out.dtype)
         else:
             self.fill(view, source)
 
     def rows(self, expression: Expression, rows: slice) -> Array:
         """Rows of the value, in float64 (integers in int64)."""
-        if isinstance(expression, Leaf) or expression.op_type not in BY_ROWS:
+        if isinstance(expression, Leaf) or not self.has_rows(expression):
             return _wide(self.whole(expression)[rows])
         height, rank = expression.shape[0], len(expression.shape)
-        whole_after = 1 if expression.op_type in ("MatMul", "ReduceSum") else rank
+        by_first = expression.op_type in ("MatMul", "ReduceSum")
         arguments = [
             self.rows(a, rows)
-            if i < whole_after and len(a.shape) == rank and a.shape[0] == height
+            if (i == 0 if by_first else len(a.shape) == rank and a.shape[0] == height)
             else _wide(self.whole(a))
             for i, a in enumerate(expression.arguments)
         ]
@@ -132,9 +142,9 @@ class Evaluation:
         if key not in self.known:
             if isinstance(expression, Leaf):
                 self.known[key] = expression.tensor.numpy()
-            elif expression.op_type in WHOLE:
+            elif expression.op_type in COMPUTED and not self.has_rows(expression):
                 arguments = [_wide(self.whole(a)) for a in expression.arguments]
-                self.known[key] = WHOLE[expression.op_type](*arguments, **expression.attributes)
+                self.known[key] = COMPUTED[expression.op_type](*arguments, **expression.attributes)
             else:
                 is_float = expression.dtype.is_floating_point()
                 self.known[key] = np.empty(expression.shape, np.float64 if is_float else np.int64)

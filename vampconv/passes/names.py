@@ -20,16 +20,17 @@ def name_everything(model: ir.Model) -> None:
                 value.name = _free(f"{node.name}_output_{index}", taken)
     graph.initializers.clear()
     for value in _order_of_use(graph):
-        value.name = _free(_weight_name(value), taken)
+        if not value.is_graph_output():
+            value.name = _free(_weight_name(value), taken)
         if value.const_value is not None:
             value.const_value.name = value.name
         graph.register_initializer(value)
 
 
 def _order_of_use(graph: ir.Graph) -> list[ir.Value]:
-    """The initializers in the order in which the nodes use them."""
-    used = (v for node in graph for v in node.inputs if v is not None and v.const_value is not None)
-    return list(dict.fromkeys(used))
+    """The initializers in the order in which the nodes use them, then those that are only outputs."""
+    used = (v for values in (*(n.inputs for n in graph), graph.outputs) for v in values)
+    return list(dict.fromkeys(v for v in used if v is not None and v.const_value is not None))
 
 
 def _weight_name(value: ir.Value) -> str:

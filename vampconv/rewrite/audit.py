@@ -26,6 +26,7 @@ SIZES: tuple[Mapping[str, int], ...] = (
     {"batch": 3, "time": 13, "long": 300},
 )
 OPSETS = (17, 18, 20, 23)
+ERRORS: tuple[type[Exception], ...] = (ArithmeticError, LookupError, ValueError)
 
 
 class RefutedError(AssertionError):
@@ -138,13 +139,13 @@ def _rewritten(rule: type[Rule], sample: Sample, opset: int, where: str, guards:
 def _check_failure(rewritten: _Rewritten, where: str) -> None:
     try:
         rewritten.truths()
-    except (ArithmeticError, LookupError, ValueError):
+    except ERRORS:
         pass
     else:
         raise RefutedError(f"{where}: the meaning does not fail, as the sample says")
     try:
         rewritten.results()
-    except (ArithmeticError, LookupError, ValueError, *REFUSALS):
+    except (*ERRORS, *REFUSALS):
         return
     raise RefutedError(f"{where}: gives a result where the meaning is an error")
 
@@ -173,12 +174,17 @@ def _check_values(claim: Claim, rewritten: _Rewritten, where: str) -> tuple[floa
 
 def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[str, Array]]:
     """The graph that ``before`` stands for on a sample, and the value of each of its inputs and constants."""
+    parameters = list(inspect.signature(rule.before).parameters)[1:]
+    if set(parameters) != set(sample.arguments):
+        raise PluginError(
+            f"the sample gives {', '.join(sample.arguments)}", f"`before` has {', '.join(parameters)}"
+        )
     builder = NodeBuilder("sample")
     arguments: dict[str, Any] = {}
     inputs: list[ir.Value] = []
     feeds: dict[str, Array] = {}
-    for name in list(inspect.signature(rule.before).parameters)[1:]:
-        value = sample.arguments.get(name)
+    for name in parameters:
+        value = sample.arguments[name]
         if isinstance(value, np.ndarray):
             arguments[name] = (
                 _input(name, value) if _is_input(value) else builder.constant(np.asarray(value), name)
@@ -188,7 +194,12 @@ def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[
                 inputs.append(arguments[name])
         else:
             arguments[name] = value
-    results = rule.before(builder, **arguments)
+    try:
+        results = rule.before(builder, **arguments)
+    except Exception as error:
+        raise PluginError(
+            f"`before` raised {type(error).__name__}: {error}", "mend it, or the sample"
+        ) from error
     outputs = list(_distinct(results if isinstance(results, tuple) else (results,)))
     for index, output in enumerate(outputs):
         output.name = f"output{index}"

@@ -1,0 +1,1 @@
+"""Benchmarks: rivals and ours as whole processes, taking turns in one run."""
