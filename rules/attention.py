@@ -23,6 +23,17 @@ def samples(draw: Draw, *, bias: bool) -> Iterator[Sample]:
         yield Sample(**arguments)
 
 
+def width_is_known(m: Match) -> Iterator[Guard]:
+    """The scale and the heads are computed from the width of q."""
+    yield m.size("q", -1) > 0, "the width of q is unknown"
+
+
+def unknown_width(draw: Draw, *, bias: bool) -> Refused:
+    """A sample whose q has an unknown rank."""
+    arguments = {**next(samples(draw, bias=bias)).arguments, "q": draw.unranked("batch", "time", 4)}
+    return Refused("width of q", opset=23, **arguments)
+
+
 class StandardAttention(Rule):
     """``Attention`` is ONNX Attention on 3-D inputs, the bias as its mask."""
 
@@ -36,6 +47,7 @@ class StandardAttention(Rule):
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
         yield m.opset >= 23, "Attention needs opset 23"
+        yield from width_is_known(m)
 
     @staticmethod
     def after(op: Ops, q: V, k: V, v: V, bias: V, heads: int, m: Match) -> V:
@@ -47,6 +59,7 @@ class StandardAttention(Rule):
         for sample in samples(draw, bias=True):
             yield Sample(opset=23, **sample.arguments)
         yield Refused("opset 23", opset=22, **next(samples(draw, bias=True)).arguments)
+        yield unknown_width(draw, bias=True)
 
 
 class ClassicAttention(Rule):
@@ -60,12 +73,17 @@ class ClassicAttention(Rule):
         return vamp(op).Attention(q, k, v, bias, heads=heads)
 
     @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from width_is_known(m)
+
+    @staticmethod
     def after(op: Ops, q: V, k: V, v: V, bias: V, heads: int, m: Match) -> V:
         return _attend(op, q, k, v, bias, heads, m)
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
         yield from samples(draw, bias=True)
+        yield unknown_width(draw, bias=True)
 
 
 class UnbiasedAttention(Rule):
@@ -79,12 +97,17 @@ class UnbiasedAttention(Rule):
         return vamp(op).Attention(q, k, v, heads=heads)
 
     @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from width_is_known(m)
+
+    @staticmethod
     def after(op: Ops, q: V, k: V, v: V, heads: int, m: Match) -> V:
         return _attend(op, q, k, v, None, heads, m)
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
         yield from samples(draw, bias=False)
+        yield unknown_width(draw, bias=False)
 
 
 def _attend(op: Ops, q: V, k: V, v: V, bias: V | None, heads: int, m: Match) -> V:

@@ -19,6 +19,11 @@ def samples(draw: Draw) -> Iterator[Sample]:
     yield Sample(x=draw("batch", "time", 6, scale=8.0))
 
 
+def width_is_known(m: Match) -> Iterator[Guard]:
+    """The halves are split by their width."""
+    yield m.size("x", -1) > 0, "the width of x is unknown"
+
+
 class StandardGatedGELU(Rule):
     """The first half times ONNX Gelu, tanh form, of the second."""
 
@@ -32,6 +37,7 @@ class StandardGatedGELU(Rule):
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
         yield m.opset >= 20, "Gelu needs opset 20"
+        yield from width_is_known(m)
 
     @staticmethod
     def after(op: Ops, x: V, m: Match) -> V:
@@ -44,6 +50,7 @@ class StandardGatedGELU(Rule):
         for sample in samples(draw):
             yield Sample(opset=20, **sample.arguments)
         yield Refused("opset 20", opset=19, x=draw("batch", "time", 4))
+        yield Refused("width of x", opset=20, x=draw.unranked("batch", "time", 4))
 
 
 class ClassicGatedGELU(Rule):
@@ -57,6 +64,10 @@ class ClassicGatedGELU(Rule):
         return vamp(op).GatedGELU(x)
 
     @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from width_is_known(m)
+
+    @staticmethod
     def after(op: Ops, x: V, m: Match) -> V:
         half = m.size("x", -1) // 2
         value, gate = op.Split(x, [half, half], axis=-1, outputs=2)
@@ -68,6 +79,7 @@ class ClassicGatedGELU(Rule):
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
         yield from samples(draw)
+        yield Refused("width of x", x=draw.unranked("batch", "time", 4))
 
 
 RULES = (StandardGatedGELU, ClassicGatedGELU)

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from vampconv.dialect import OPS
 
 SIZE = st.integers(1, 5)
-settings.register_profile("dialect", deadline=None, max_examples=30, derandomize=True, print_blob=True)
-settings.load_profile("dialect")
 
 b, t, d, o, r, n = "b", "t", "d", "o", "r", "n"
 INPUTS = {
@@ -61,6 +59,7 @@ def test_every_op_is_here():
 
 
 @pytest.mark.parametrize("name", INPUTS)
+@settings(deadline=None, max_examples=30, derandomize=True)
 @given(sizes=st.fixed_dictionaries(dict.fromkeys("btdorn", SIZE)), short=st.booleans())
 def test_the_shape_rule_says_what_the_meaning_returns(name, sizes, short):
     inputs, attributes = arrays(name, sizes, OPTIONAL.get(name, 0) if short else 0)
@@ -90,7 +89,7 @@ def misfits():
         for index, shape in enumerate(shapes):
             changed = [(*shape[:i], size + 1, *shape[i + 1 :]) for i, size in enumerate(shape)]
             for other in (*changed, shape[:-1], (*shape, 3)):
-                yield name, tuple([*shapes[:index], other, *shapes[index + 1 :]]), attributes
+                yield name, (*shapes[:index], other, *shapes[index + 1 :]), attributes
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -102,8 +101,7 @@ def test_misfits_are_refused_with_a_value_error_or_truly_fit(name):
             continue
         try:
             said = OPS[name].shape(*shapes, **attributes)
-        except ValueError as error:
-            assert str(error)
+        except ValueError:
             refused += 1
             continue
         inputs = [

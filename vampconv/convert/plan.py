@@ -19,7 +19,7 @@ from vampconv.frontend import lora
 from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
 from vampconv.frontend.codec_tables import CodecTables
 from vampconv.frontend.kinds import Kind
-from vampconv.frontend.vampnet import VampNetFrontend
+from vampconv.frontend.vampnet import build_vampnet
 from vampconv.frontend.weights import Weights
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.rewrite.engine import Log
@@ -79,7 +79,7 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
     for kind, weights in by_kind.items():
         architecture = architectures[weights]
         tables = codec.take(architecture, weights.checkpoint.path.name)
-        model = VampNetFrontend(weights, architecture, tables, fine_tunes.get(kind)).build(options.opset)
+        model = build_vampnet(weights, architecture, tables, fine_tunes.get(kind), opset=options.opset)
         log = compile_graph(model, options)
         parts.append(Part(kind, architecture, model, log, ledger.post(f"{kind}.onnx", model, log.firings)))
     ledger.settle()

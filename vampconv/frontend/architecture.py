@@ -89,10 +89,10 @@ def read_architecture(
     given: Mapping[str, Any] = _plain(kwargs) if isinstance(kwargs, Mapping) else {}
     name = weights.checkpoint.path.name
     codebooks, latent = _matrix(weights, MASK)
-    dim = weights.shape("embedding.out_proj.bias")[0]
+    dim = _length(weights, "embedding.out_proj.bias")
     flash = _attention_class(weights, given, name)
-    rows = weights.shape("classifier.layers.0.bias")[0]
-    vocab = given.get("vocab_size") or codec_vocab
+    rows = _length(weights, "classifier.layers.0.bias")
+    vocab = given.get("vocab_size", codec_vocab)
     if not _is_size(vocab):
         raise BadInputError(
             f"{name}: nothing tells its vocabulary size", "give the codec that it was trained with"
@@ -176,6 +176,15 @@ def _matrix(weights: Weights, name: str) -> tuple[int, int]:
             f"{weights.checkpoint.path.name}: {name} is {list(shape)}, not a matrix", "it is damaged"
         )
     return shape[0], shape[1]
+
+
+def _length(weights: Weights, name: str) -> int:
+    shape = weights.shape(name)
+    if len(shape) != 1 or 0 in shape:
+        raise BadInputError(
+            f"{weights.checkpoint.path.name}: {name} is {list(shape)}, not a vector", "it is damaged"
+        )
+    return shape[0]
 
 
 def _second(weights: Weights, name: str) -> int:

@@ -14,7 +14,7 @@ from vampconv.errors import UnsupportedModelError, VampconvError
 from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
 from vampconv.frontend.codec_tables import PATTERN, TABLE, CodecTables
 from vampconv.frontend.kinds import Kind, kind_of
-from vampconv.frontend.vampnet import VampNetFrontend
+from vampconv.frontend.vampnet import build_vampnet
 from vampconv.frontend.weights import Weights, WeightTensor, plain_name
 from vampconv.inspect.statistics import Statistics
 from vampconv.passes.expression import leaves
@@ -88,7 +88,7 @@ def _transformer(checkpoint: Checkpoint) -> dict[str, Any]:
     except VampconvError as error:
         return {"problem": str(error)}
     try:
-        model = VampNetFrontend(weights, architecture, _placeholders(architecture)).build(opset=17)
+        model = build_vampnet(weights, architecture, _placeholders(architecture), opset=17)
         log = compile_graph(model, Options(rules=select_rules(installed_rules())))
     except VampconvError as error:
         return facts | {"problem": str(error)}

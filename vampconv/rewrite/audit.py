@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 from vampconv.dialect import NodeBuilder
 from vampconv.dialect.op import Array
@@ -214,7 +215,10 @@ def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[
     for index, constant in enumerate(c for c in builder.constants if not c.name):
         constant.name = f"literal{index}"
         graph.register_initializer(constant)
-    return ir.Model(graph, ir_version=10), feeds
+    model = ir.Model(graph, ir_version=10)
+    if any(v.type is None for v in outputs):
+        ShapeInferencePass()(model)
+    return model, feeds
 
 
 def _distinct(values: Iterable[ir.Value]) -> Iterator[ir.Value]:

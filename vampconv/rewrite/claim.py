@@ -33,7 +33,7 @@ def mismatch(result: Array, truth: Array) -> str | None:
 
 @dataclass(frozen=True)
 class Close:
-    """Every element within ``atol + rtol · |truth|``, where the truth is float64."""
+    """Every element within ``atol + rtol · |truth|``, where the truth is float64; integers exactly."""
 
     rtol: float
     atol: float
@@ -41,6 +41,8 @@ class Close:
     def breach(self, result: Array, truth: Array) -> str | None:
         if (reason := mismatch(result, truth)) is not None:
             return reason
+        if truth.dtype.kind != "f":
+            return Exact().breach(result, truth)
         finite = np.isfinite(truth)
         error = np.abs(result[finite].astype(np.float64) - truth[finite])
         allowed = self.atol + self.rtol * np.abs(truth[finite])

@@ -88,9 +88,21 @@ def _by_root(rules: Iterable[type[Rule]]) -> dict[tuple[str, str], list[tuple[ty
 
 
 def compiled(rule: type[Rule]) -> Pattern:
-    """The rule's pattern."""
+    """The rule's pattern.
+
+    Raises
+    ------
+    PluginError
+        If it cannot be built, or has no node to start from, or if the rule drops what it does not bind.
+
+    """
     try:
-        return Pattern(rule)
+        pattern = Pattern(rule)
+        if not pattern.roots:
+            raise ValueError("`before` returns no op's output")
+        if unbound := set(rule.drops) - set(pattern.parameters):
+            raise ValueError(f"`drops` names {', '.join(sorted(unbound))}, which `before` does not")
+        return pattern
     except Exception as error:
         raise PluginError(
             f"rule {rule.__name__} (in {rule.__module__}): its pattern cannot be built: "

@@ -60,6 +60,14 @@ def _rules_in(module: ModuleType) -> list[type[Rule]]:
     ]
 
 
+def _check_whole(rule: type[Rule]) -> None:
+    lacking = [p for p in ("stage", "claim", "before", "after", "evidence") if not hasattr(rule, p)]
+    if lacking:
+        raise PluginError(
+            f"rule {rule.__name__} (in {rule.__module__}) lacks {', '.join(lacking)}", "see rules/README.md"
+        )
+
+
 def select_rules(
     rules: Iterable[type[Rule]], *, enable: Sequence[str] = (), disable: Sequence[str] = ()
 ) -> list[type[Rule]]:
@@ -68,13 +76,14 @@ def select_rules(
     Raises
     ------
     PluginError
-        If two rules have one name.
+        If two rules have one name, or one lacks a piece.
     UsageError
         If a switch names no rule.
 
     """
     by_name: dict[str, type[Rule]] = {}
     for rule in rules:
+        _check_whole(rule)
         if by_name.setdefault(rule.__name__, rule) is not rule:
             owners = f"{by_name[rule.__name__].__module__} and {rule.__module__}"
             raise PluginError(f"two rules are named {rule.__name__} (in {owners})", "rename one of them")

@@ -195,3 +195,6 @@ def _after(op, q, k, v, bias, heads):
 
 also(StandardAttention, "unguarded", require=unguarded)
 also(StandardAttention, "guarded too loosely", require=lambda m: [(m.opset >= 20, "needs opset 23")])
+also(ClassicAttention, "unguarded", require=unguarded)
+also(UnbiasedAttention, "unguarded", require=unguarded)
+also(StandardAttention, "any width", require=lambda m: [(m.opset >= 23, "Attention needs opset 23")])

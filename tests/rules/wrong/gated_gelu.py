@@ -99,3 +99,5 @@ def _after(op, x, m):
 
 also(StandardGatedGELU, "unguarded", require=unguarded)
 also(StandardGatedGELU, "guarded too loosely", require=lambda m: [(m.opset >= 19, "Gelu needs opset 20")])
+also(ClassicGatedGELU, "unguarded", require=unguarded)
+also(StandardGatedGELU, "any width", require=lambda m: [(m.opset >= 20, "Gelu needs opset 20")])

@@ -1,0 +1,90 @@
+"""The same checkpoints give the same bytes, on every machine, in every place, at every time."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from vampconv.convert import Request, convert
+
+NAMES = ("coarse", "c2f", "codec")
+ENVIRONMENTS = [
+    {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
+    {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "2", "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"},
+    {"OPENBLAS_CORETYPE": "SkylakeX", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "2", "PYTHONOPTIMIZE": "2"},
+    {"OPENBLAS_CORETYPE": "Zen", "OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "3", "LC_ALL": "C"},
+    {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "MKL_NUM_THREADS": "1"},
+    {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX", "LANG": "de_DE.UTF-8", "COLUMNS": "20"},
+]
+
+
+def digests(bundle):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(bundle.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def wanted(workshop):
+    return digests(workshop.bundle(*NAMES, loras=[workshop.golden / "coarse_lora.pth"]))
+
+
+def arguments(workshop):
+    files = [workshop.golden / f"{name}.pth" for name in NAMES]
+    return [*files, "--lora", workshop.golden / "coarse_lora.pth"]
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS, ids=lambda env: "-".join(env.values()))
+def test_other_processors_threads_and_locales(workshop, child, tmp_path, wanted, env):
+    if "NPY_DISABLE_CPU_FEATURES" in env:
+        have = subprocess.run(
+            [sys.executable, "-c", "import numpy"], env=env, capture_output=True, text=True, check=False
+        )
+        if have.returncode or have.stderr:  # numpy refuses to disable what this processor has not
+            env = {k: v for k, v in env.items() if k != "NPY_DISABLE_CPU_FEATURES"}
+    output = tmp_path / "-".join(env)[:40]
+    ended = child("convert", *arguments(workshop), "-o", output, env=env, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert digests(output) == wanted
+
+
+def test_two_processes_at_once(workshop, child, tmp_path, wanted):
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(child, "convert", *arguments(workshop), "-o", f"out{i}", cwd=tmp_path) for i in range(2)
+        ]
+    assert [run.result().returncode for run in runs] == [0, 0]
+    assert digests(tmp_path / "out0") == digests(tmp_path / "out1") == wanted
+
+
+def test_two_processes_at_once_at_one_output(workshop, child, tmp_path, wanted):
+    with ThreadPoolExecutor(2) as pool:
+        order = ["convert", *arguments(workshop), "-o", "out", "--force"]
+        runs = [pool.submit(child, *order, cwd=tmp_path) for _ in range(2)]
+    assert [run.result().returncode for run in runs] == [0, 0]
+    assert digests(tmp_path / "out") == wanted
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_twice_in_one_process(workshop, tmp_path, wanted):
+    request = Request(
+        [workshop.golden / f"{name}.pth" for name in reversed(NAMES)],
+        tmp_path / "a",
+        loras=[workshop.golden / "coarse_lora.pth"],
+    )
+    convert(request)
+    convert(replace(request, output=tmp_path / "b"))
+    convert(replace(request, output=tmp_path / "b", force=True))
+    assert digests(tmp_path / "a") == digests(tmp_path / "b") == wanted
+
+
+@pytest.mark.parametrize("opset", [18, 23])
+def test_other_opsets(workshop, child, tmp_path, opset):
+    env = {"OPENBLAS_CORETYPE": "Prescott", "PYTHONHASHSEED": "7"}
+    files = [workshop.golden / f"{name}.pth" for name in ("coarse_film", "codec")]
+    ended = child("convert", *files, "--opset", opset, "-o", tmp_path / "out", env=env)
+    assert ended.returncode == 0, ended.stderr
+    assert digests(tmp_path / "out") == digests(workshop.bundle("coarse_film", "codec", opset=opset))

@@ -1,0 +1,133 @@
+"""Building graphs module by module: scopes, inputs, weights, and linears with their LoRA pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import onnx_ir as ir
+
+from vampconv.dialect import NodeBuilder, vamp
+from vampconv.frontend.lora import SCALE, pair_of
+from vampconv.frontend.weights import Weights
+
+ARCHITECTURE = "vampconv.architecture"
+"""Key of the model's metadata under which its architecture stands, as JSON."""
+
+
+class ModuleBuilder:
+    """A graph under construction, and the module path that new nodes stand for.
+
+    Parameters
+    ----------
+    weights
+        The checkpoint's tensors.
+    fine_tune
+        A LoRA fine-tune that takes the place of the checkpoint's own pairs.
+    adaptable
+        Paths of the linears that may carry a LoRA pair.
+
+    Attributes
+    ----------
+    op
+        Builds nodes of standard ONNX.
+    vamp
+        Builds nodes of the ``vamp`` domain.
+
+    """
+
+    def __init__(
+        self, weights: Weights, fine_tune: Weights | None = None, adaptable: Container[str] = ()
+    ) -> None:
+        self.weights = weights
+        self.fine_tune = fine_tune
+        self.adaptable = adaptable
+        self.op = NodeBuilder()
+        self.vamp = vamp(self.op)
+        self.inputs: list[ir.Value] = []
+
+    @property
+    def path(self) -> str:
+        """Path of the present module."""
+        return self.op.module
+
+    @contextmanager
+    def module(self, path: str) -> Iterator[None]:
+        """Everything built inside stands for the module `path` below the present one."""
+        outer = self.op.module
+        self.op.module = f"{outer}.{path}" if outer else path
+        try:
+            yield
+        finally:
+            self.op.module = outer
+
+    def input(self, name: str, dtype: ir.DataType, *shape: int | str) -> ir.Value:
+        """A new input of the graph; a name in its shape is a dynamic dimension."""
+        value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
+        self.inputs.append(value)
+        return value
+
+    def weight(self, name: str, *shape: int) -> ir.Value:
+        """A weight of the present module."""
+        return self.weights.take(f"{self.path}.{name}", *shape)
+
+    def linear(self, name: str, x: ir.Value, out: int, into: int) -> ir.Value:
+        """A linear without a bias; an adaptable one with the LoRA pair over it that there is."""
+        with self.module(name):
+            weight = self.weight("weight", out, into)
+            if self.path in self.adaptable:
+                weight = self._adapted(weight, (out, into))
+            return self.vamp.Linear(x, weight)
+
+    def linear_with_bias(self, name: str, x: ir.Value, out: int, into: int) -> ir.Value:
+        """A linear whose bias is optional."""
+        with self.module(name):
+            weight = self.weight("weight", out, into)
+            bias = (self.weight("bias", out),) if f"{self.path}.bias" in self.weights else ()
+            return self.vamp.Linear(x, weight, *bias)
+
+    def add(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The sum of two values of one shape."""
+        total: ir.Value = self.op.Add(x, y)
+        total.shape, total.type = x.shape, x.type
+        return total
+
+    def finish(self, name: str, output: ir.Value, opset: int, architecture: Mapping[str, Any]) -> ir.Model:
+        """The model, after every tensor was asked for.
+
+        Raises
+        ------
+        BadInputError
+            If a tensor is missing or has the wrong shape.
+        UnsupportedModelError
+            If there is a tensor that was not asked for.
+
+        """
+        self.weights.settle()
+        if self.fine_tune:
+            self.fine_tune.settle()
+        opsets = {"": opset, "vamp": 1}
+        graph = ir.Graph(self.inputs, [output], nodes=self.op.nodes, name=name, opset_imports=opsets)
+        used = (v for node in graph for v in node.inputs if v is not None and v.const_value is not None)
+        for constant in dict.fromkeys(used):
+            if constant.name is None:
+                constant.name = f"number.{len(graph.initializers)}"
+            graph.register_initializer(constant)
+        return ir.Model(graph, ir_version=10, metadata_props={ARCHITECTURE: json.dumps(architecture)})
+
+    def _adapted(self, weight: ir.Value, size: tuple[int, int]) -> ir.Value:
+        """The weight with the LoRA pair over it: the fine-tune's, or the checkpoint's own, or none."""
+        pair = pair_of(self.path, size)
+        own = [name for name in pair if name in self.weights]
+        if own:
+            for name, shape in pair.items():
+                self.weights.expect(name, shape)
+        if self.fine_tune:
+            self.weights.put_aside(own)
+        elif not own:
+            return weight
+        source = self.fine_tune or self.weights
+        a, b = (source.take(name, *shape) for name, shape in pair.items())
+        return self.vamp.LoRA(weight, a, b, scale=SCALE)
