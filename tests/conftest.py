@@ -70,12 +70,16 @@ class Workshop:
         torch.save(value, path)
         return path
 
-    def model(self, directory: Path, config: VampNetConfig = TINY, name: str = "coarse.pth", **options) -> Path:
+    def model(
+        self, directory: Path, config: VampNetConfig = TINY, name: str = "coarse.pth", **options
+    ) -> Path:
         """A random transformer, in a file."""
         state = random_state_dict(config, options.pop("seed", 0), **options)
         return self.save(checkpoint(state, config.to_kwargs()), directory / name)
 
-    def codec(self, directory: Path, config: VampNetConfig = TINY, name: str = "codec.pth", more: int = 0) -> Path:
+    def codec(
+        self, directory: Path, config: VampNetConfig = TINY, name: str = "codec.pth", more: int = 0
+    ) -> Path:
         """The tables of a codec that fits a transformer, in a file."""
         state = random_codec_tables(config.n_codebooks + more, config.vocab_size, config.latent_dim, 1)
         kwargs = {"sample_rate": 16000, "decoder_rates": [3, 5]}
@@ -109,7 +113,9 @@ class Workshop:
     def logits(self, session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.asarray(session.run(None, dict(feeds))[0])
 
-    def reference(self, name: str, lora: str | None = None, dtype: torch.dtype = torch.float32) -> VampNetReference:
+    def reference(
+        self, name: str, lora: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> VampNetReference:
         """The torch model of a golden checkpoint."""
         saved, codec = self.load(name), self.load("codec")["state_dict"]
         pairs = self.load(lora) if lora else None
@@ -129,7 +135,9 @@ def _relative(found: np.ndarray, wanted: np.ndarray) -> float:
     assert found.shape == wanted.shape
     assert wanted.size > 0
     assert np.isfinite(found).all()
-    return float(np.linalg.norm(found.astype(np.float64) - wanted) / np.linalg.norm(wanted.astype(np.float64)))
+    return float(
+        np.linalg.norm(found.astype(np.float64) - wanted) / np.linalg.norm(wanted.astype(np.float64))
+    )
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +180,7 @@ def _tree(root: Path) -> dict[str, object]:
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         if path.is_symlink():
-            found[name] = ("link", os.readlink(path))
+            found[name] = ("link", str(path.readlink()))
         else:
             found[name] = path.read_bytes() if path.is_file() else "directory"
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ import click
 from vampconv import __version__
 from vampconv.errors import InputOutputError, UsageError, VampconvError
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -128,6 +129,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminate)
     _open_standard_streams()
+    logging.basicConfig(handlers=[logging.NullHandler()])  # libraries' complaints are not for the user
     sys.exit(_run(arguments))
 
 

@@ -37,7 +37,9 @@ class Case:
     `options` are those of `random_state_dict`; `keep` says which tensors are saved, `write` how.
     """
 
-    def __init__(self, config=ODD, *, keep=lambda _: True, rename=str, write=None, dtype=None, more=0, **options):
+    def __init__(
+        self, config=ODD, *, keep=lambda _: True, rename=str, write=None, dtype=None, more=0, **options
+    ):
         self.config = config
         self.state = {n: t for n, t in random_state_dict(config, 3, **options).items() if keep(n)}
         if dtype is not None:
@@ -131,40 +133,45 @@ SIZES = ("n_heads", "n_layers", "n_codebooks", "n_conditioning_codebooks", "late
 SOME_PAIRS = ("0.self_attn.w_qs.lora_A", "0.self_attn.w_qs.lora_B", "1.feed_forward.w_2.lora_A")
 SOME_PAIRS += ("1.feed_forward.w_2.lora_B", "1.self_attn.fc.lora_A", "1.self_attn.fc.lora_B")
 CASES = {
-    "three heads": dict(),
-    "one head": dict(config=replace(ODD, n_heads=1)),
-    "one feature to a head": dict(config=replace(ODD, n_heads=5, embedding_dim=5)),
-    "five heads, two of five codebooks condition": dict(config=C2F),
-    "all but one codebook condition": dict(config=replace(C2F, n_conditioning_codebooks=4)),
-    "as small as can be": dict(
-        config=replace(ODD, n_heads=1, n_layers=1, n_codebooks=1, embedding_dim=1, latent_dim=1, vocab_size=1)
-    ),
-    "one codebook": dict(config=replace(ODD, n_codebooks=1, n_layers=1)),
-    "no pairs": dict(lora=False),
-    "some pairs": dict(keep=without(*SOME_PAIRS)),
-    "flash": dict(config=FLASH),
-    "flash without bias": dict(config=FLASH, keep=without("Wqkv.bias", "self_attn.out_proj.bias")),
-    "flash, one bias": dict(config=FLASH, keep=without("0.self_attn.Wqkv.bias")),
-    "two controls": dict(config=replace(ODD, ctrl_dims={"rmsq16": 1, "hchroma-36c": 5})),
-    "three controls": dict(config=replace(C2F, ctrl_dims={"a b/c": 2, "c": 1, "d": 3})),
-    "FiLM 10": dict(config=replace(ODD, r_cond_dim=10)),
-    "FiLM 7": dict(config=replace(C2F, r_cond_dim=7)),
-    "FiLM 4 and a control": dict(config=replace(ODD, r_cond_dim=4, ctrl_dims={"x": 2})),
-    "FiLM and flash": dict(config=replace(FLASH, r_cond_dim=5)),
-    "compiled": dict(rename=lambda name: f"_orig_mod.{name}"),
-    "compiled in part": dict(rename=lambda name: name.replace("transformer.", "transformer._orig_mod.")),
-    "float16": dict(dtype=torch.float16),
-    "bfloat16": dict(dtype=torch.bfloat16),
-    "float64": dict(dtype=torch.float64),
-    "safetensors": dict(write=as_safetensors),
-    "bare safetensors in bfloat16": dict(write=bare_safetensors, dtype=torch.bfloat16),
-    "package": dict(write=as_package(metadata=False)),
-    "package with metadata": dict(config=C2F, write=as_package(metadata=True)),
-    "bare state dict": dict(write=bare),
-    "bare c2f": dict(config=C2F, write=bare),
-    "codec with more codebooks": dict(more=3),
-    "no sizes in the metadata": dict(config=C2F, write=lacking(*SIZES)),
-    "no vocabulary in the metadata": dict(config=C2F, write=lacking("vocab_size", "flash_attn", "ctrl_dims")),
+    "three heads": {},
+    "one head": {"config": replace(ODD, n_heads=1)},
+    "one feature to a head": {"config": replace(ODD, n_heads=5, embedding_dim=5)},
+    "five heads, two of five codebooks condition": {"config": C2F},
+    "all but one codebook condition": {"config": replace(C2F, n_conditioning_codebooks=4)},
+    "as small as can be": {
+        "config": replace(
+            ODD, n_heads=1, n_layers=1, n_codebooks=1, embedding_dim=1, latent_dim=1, vocab_size=1
+        )
+    },
+    "one codebook": {"config": replace(ODD, n_codebooks=1, n_layers=1)},
+    "no pairs": {"lora": False},
+    "some pairs": {"keep": without(*SOME_PAIRS)},
+    "flash": {"config": FLASH},
+    "flash without bias": {"config": FLASH, "keep": without("Wqkv.bias", "self_attn.out_proj.bias")},
+    "flash, one bias": {"config": FLASH, "keep": without("0.self_attn.Wqkv.bias")},
+    "two controls": {"config": replace(ODD, ctrl_dims={"rmsq16": 1, "hchroma-36c": 5})},
+    "three controls": {"config": replace(C2F, ctrl_dims={"a b/c": 2, "c": 1, "d": 3})},
+    "FiLM 10": {"config": replace(ODD, r_cond_dim=10)},
+    "FiLM 7": {"config": replace(C2F, r_cond_dim=7)},
+    "FiLM 4 and a control": {"config": replace(ODD, r_cond_dim=4, ctrl_dims={"x": 2})},
+    "FiLM and flash": {"config": replace(FLASH, r_cond_dim=5)},
+    "compiled": {"rename": lambda name: f"_orig_mod.{name}"},
+    "compiled in part": {"rename": lambda name: name.replace("transformer.", "transformer._orig_mod.")},
+    "float16": {"dtype": torch.float16},
+    "bfloat16": {"dtype": torch.bfloat16},
+    "float64": {"dtype": torch.float64},
+    "safetensors": {"write": as_safetensors},
+    "bare safetensors in bfloat16": {"write": bare_safetensors, "dtype": torch.bfloat16},
+    "package": {"write": as_package(metadata=False)},
+    "package with metadata": {"config": C2F, "write": as_package(metadata=True)},
+    "bare state dict": {"write": bare},
+    "bare c2f": {"config": C2F, "write": bare},
+    "codec with more codebooks": {"more": 3},
+    "no sizes in the metadata": {"config": C2F, "write": lacking(*SIZES)},
+    "no vocabulary in the metadata": {
+        "config": C2F,
+        "write": lacking("vocab_size", "flash_attn", "ctrl_dims"),
+    },
 }
 cases = pytest.mark.parametrize("name", CASES)
 opsets = pytest.mark.parametrize("opset", OPSETS)
@@ -217,7 +224,9 @@ def test_every_code_is_used():
     for name in CASES:
         case = case_of(name)
         codes = case.inputs(3, 600)["codes"]
-        assert all(set(codes[:, i].flat) == set(range(case.config.vocab_size + 1)) for i in range(codes.shape[1]))
+        assert all(
+            set(codes[:, i].flat) == set(range(case.config.vocab_size + 1)) for i in range(codes.shape[1])
+        )
 
 
 @opsets
@@ -228,7 +237,19 @@ def test_codes_out_of_range_never_read_another_row(workshop, bundles, name, opse
     feeds = case.inputs(2, 13)
     vocab = case.config.vocab_size
     workshop.logits(session, feeds)
-    for wrong in (-1, -2, -vocab, -vocab - 1, -vocab - 2, vocab + 1, vocab + 2, 2**31, 2**32, 2**63 - 1, -(2**63)):
+    for wrong in (
+        -1,
+        -2,
+        -vocab,
+        -vocab - 1,
+        -vocab - 2,
+        vocab + 1,
+        vocab + 2,
+        2**31,
+        2**32,
+        2**63 - 1,
+        -(2**63),
+    ):
         for codebook in range(case.config.n_codebooks):
             codes = feeds["codes"].copy()
             codes[1, codebook, 7] = wrong

@@ -12,12 +12,18 @@ import struct
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from vampconv.reference.random_checkpoint import checkpoint, random_codec_tables, random_fine_tune, random_state_dict
+from vampconv.reference.random_checkpoint import (
+    checkpoint,
+    random_codec_tables,
+    random_fine_tune,
+    random_state_dict,
+)
 
 LINE = re.compile(r"vampconv: error\[(\d+)\]: [^\n]+; [^\n]+\n")
 
@@ -94,7 +100,7 @@ def test_truncated_anywhere(refused, pair):
 
 
 @pytest.mark.parametrize("which", ["coarse.pth", "codec.pth"])
-def test_any_flipped_bit_is_told_or_harmless(vampconv, workshop, pair, tree, monkeypatch, which):
+def test_any_flipped_bit_is_told_or_harmless(vampconv, pair, tree, monkeypatch, which):
     """In data, pickle, local headers and directory; a flip is refused, or changes no byte of the models."""
     monkeypatch.chdir(pair)
     good = (pair / which).read_bytes()
@@ -125,7 +131,7 @@ def test_any_flipped_bit_is_told_or_harmless(vampconv, workshop, pair, tree, mon
     assert told > 40
 
 
-def test_a_damaged_tensor_that_no_model_needs(refused, workshop, tmp_path, golden_copy):
+def test_a_damaged_tensor_that_no_model_needs(refused, golden_copy):
     place = golden_copy("coarse", "codec")
     data = bytearray((place / "codec.pth").read_bytes())
     with zipfile.ZipFile(place / "codec.pth") as archive:
@@ -199,7 +205,7 @@ def test_unreadable_files(pair):
         assert run.returncode == 6, run.stderr
         assert LINE.fullmatch(run.stderr), run.stderr
         assert "may not be read" in run.stderr
-    assert sorted(p.name for p in pair.iterdir()) == ["codec.pth", "coarse.pth"]
+    assert {p.name for p in pair.iterdir()} == {"codec.pth", "coarse.pth"}
 
 
 def test_no_codec(refused, workshop, pair):
@@ -250,19 +256,23 @@ def test_wrong_kinds(refused, workshop, pair):
     refused(4, "coarse.pth", "--codec", "resnet.pth")
 
 
-def test_fine_tunes_that_do_not_fit(refused, workshop, pair, golden_copy):
+def test_fine_tunes_that_do_not_fit(refused, workshop, pair):
     shutil.copy(workshop.golden / "coarse_lora.pth", pair)
     message = refused(3, "coarse.pth", "--lora", "coarse_lora.pth")
     assert "coarse_lora.pth fits no model here" in message
     for i in range(2):
         workshop.save(random_fine_tune(workshop.tiny, i), pair / f"tune{i}.pth")
-    assert "two fine-tunes fit coarse" in refused(2, "coarse.pth", "--lora", "tune0.pth", "--lora", "tune1.pth")
+    assert "two fine-tunes fit coarse" in refused(
+        2, "coarse.pth", "--lora", "tune0.pth", "--lora", "tune1.pth"
+    )
 
 
 def test_two_models_of_one_kind(refused, workshop, pair):
     workshop.model(pair, name="other.pth", seed=1)
     for arguments in (("coarse.pth", "other.pth"), (".",), (".", "coarse.pth"), ("coarse.pth", "coarse.pth")):
-        message = refused(2, *arguments, "--codec", "codec.pth") if "." not in arguments else refused(2, *arguments)
+        message = (
+            refused(2, *arguments, "--codec", "codec.pth") if "." not in arguments else refused(2, *arguments)
+        )
         assert "two coarse models" in message
         assert "coarse.pth and" in message
 
@@ -310,14 +320,14 @@ def test_an_earlier_bundle_survives_every_failure(refused, vampconv, workshop, p
         refused(2, "coarse.pth", "-o", "out", option, "--disable", "NoSuchRule")
 
 
-def test_a_full_disk(refused, vampconv, pair, monkeypatch):
+@pytest.mark.usefixtures("pair")
+def test_a_full_disk(refused, vampconv, monkeypatch):
     """The data file cannot be written in full."""
     assert vampconv("convert", "coarse.pth", "-o", "out").code == 0
     real = os.fsync
 
     def full(descriptor):
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        if path.endswith(".data"):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".data":
             raise OSError(28, os.strerror(28))
         return real(descriptor)
 
@@ -325,6 +335,17 @@ def test_a_full_disk(refused, vampconv, pair, monkeypatch):
     message = refused(6, "coarse.pth", "-o", "new", dry=False)
     assert "No space left" in message
     refused(6, "coarse.pth", "-o", "out", "--force", dry=False)
+
+
+def test_files_that_may_not_grow(pair):
+    """A limit on the size of files takes the place of a small disk: half of the data file is written."""
+    before = sorted(p.name for p in pair.iterdir())
+    command = ["sh", "-c", 'ulimit -f 20; exec "$@"', "sh", sys.executable, "-m", "vampconv", "convert"]
+    run = subprocess.run([*command, "coarse.pth"], capture_output=True, text=True, cwd=pair, check=False)
+    assert run.returncode == 6
+    assert LINE.fullmatch(run.stderr), run.stderr
+    assert "File too large" in run.stderr
+    assert sorted(p.name for p in pair.iterdir()) == before
 
 
 def test_a_model_that_contradicts_its_metadata(refused, workshop, pair):
@@ -354,6 +375,11 @@ def test_safetensors_that_are_damaged(refused, workshop, pair):
     (length,) = struct.unpack("<Q", good[:8])
     header = json.loads(good[8 : 8 + length])
     assert header
-    for bad in (good[:-1], good + b"x", good[: 8 + length // 2], good[:8] + b"{" * length + good[8 + length :]):
+    for bad in (
+        good[:-1],
+        good + b"x",
+        good[: 8 + length // 2],
+        good[:8] + b"{" * length + good[8 + length :],
+    ):
         (pair / "model.safetensors").write_bytes(bad)
         assert "model.safetensors" in refused(3, "model.safetensors", "codec.pth")

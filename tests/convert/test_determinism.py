@@ -54,7 +54,8 @@ def test_other_processors_threads_and_locales(workshop, child, tmp_path, wanted,
 def test_two_processes_at_once(workshop, child, tmp_path, wanted):
     with ThreadPoolExecutor(2) as pool:
         runs = [
-            pool.submit(child, "convert", *arguments(workshop), "-o", f"out{i}", cwd=tmp_path) for i in range(2)
+            pool.submit(child, "convert", *arguments(workshop), "-o", f"out{i}", cwd=tmp_path)
+            for i in range(2)
         ]
     assert [run.result().returncode for run in runs] == [0, 0]
     assert digests(tmp_path / "out0") == digests(tmp_path / "out1") == wanted

@@ -34,8 +34,16 @@ def fates(bundle):
 @pytest.mark.parametrize(
     ("names", "lora", "wanted"),
     [
-        (["coarse", "codec"], None, {"coarse.pth": {"used": 62}, "codec.pth": {"shared": 4, "not requested": 524}}),
-        (["c2f", "codec"], None, {"c2f.pth": {"used": 44}, "codec.pth": {"shared": 14, "not requested": 514}}),
+        (
+            ["coarse", "codec"],
+            None,
+            {"coarse.pth": {"used": 62}, "codec.pth": {"shared": 4, "not requested": 524}},
+        ),
+        (
+            ["c2f", "codec"],
+            None,
+            {"c2f.pth": {"used": 44}, "codec.pth": {"shared": 14, "not requested": 514}},
+        ),
         (
             ["coarse", "c2f", "codec"],
             None,
@@ -75,7 +83,9 @@ def test_every_tensor_has_a_fate(workshop, names, lora, wanted, opset):
         saved = workshop.load(file.removesuffix(".pth"))
         state = saved.get("state_dict", saved)
         assert sum(counts.values()) == len(state)
-        names_there = [t["name"] for c in manifest(bundle)["checkpoints"] if c["file"] == file for t in c["tensors"]]
+        names_there = [
+            t["name"] for c in manifest(bundle)["checkpoints"] if c["file"] == file for t in c["tensors"]
+        ]
         assert names_there == list(state)
     assert list(found) == list(wanted)
     if "coarse_ctrl.pth" in wanted or "coarse_film.pth" in wanted:

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx.external_data_helper import load_external_data_for_model
 
 import vampconv
 from vampconv.convert import Request, convert
@@ -43,7 +42,9 @@ def test_versions_and_facts(bundle):
 def test_files_and_their_hashes(bundle):
     content = manifest(bundle)
     there = {p.name for p in bundle.iterdir()} - {"vampconv.json"}
-    assert set(content["files"]) == there == {f"{p}.onnx{s}" for p in ("coarse", "c2f") for s in ("", ".data")}
+    assert (
+        set(content["files"]) == there == {f"{p}.onnx{s}" for p in ("coarse", "c2f") for s in ("", ".data")}
+    )
     for name, entry in content["files"].items():
         data = (bundle / name).read_bytes()
         assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -95,7 +96,11 @@ def test_every_weight_equals_its_expression(workshop, bundle):
     compared = 0
     for row in manifest(bundle)["models"]["coarse"]["initializers"]:
         source = row["from"][0].removeprefix("coarse.pth:")
-        if len(row["from"]) == 1 and source in state and row["expression"] in (source, f"Transpose({source})"):
+        if (
+            len(row["from"]) == 1
+            and source in state
+            and row["expression"] in (source, f"Transpose({source})")
+        ):
             tensor = state[source].numpy()
             wanted = tensor.T if row["expression"].startswith("Transpose") else tensor
             assert np.array_equal(stored[row["name"]], wanted), source
@@ -133,7 +138,9 @@ def test_a_renamed_checkpoint_changes_its_label_only(workshop, golden_copy, tmp_
         workshop.bundle("coarse", "codec") / "vampconv.json"
     ).read_text(encoding="utf-8")
     for name in ("coarse.onnx", "coarse.onnx.data"):
-        assert (tmp_path / "out" / name).read_bytes() == (workshop.bundle("coarse", "codec") / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == (
+            workshop.bundle("coarse", "codec") / name
+        ).read_bytes()
 
 
 def test_equal_names_in_different_folders(workshop, tmp_path):
@@ -145,7 +152,9 @@ def test_equal_names_in_different_folders(workshop, tmp_path):
     content = manifest(tmp_path / "out")
     labels = [c["file"] for c in content["checkpoints"]]
     assert labels == ["a/model.pth", "b/model.pth", "c/model.pth"]
-    sources = {s.partition(":")[0] for e in content["models"].values() for r in e["initializers"] for s in r["from"]}
+    sources = {
+        s.partition(":")[0] for e in content["models"].values() for r in e["initializers"] for s in r["from"]
+    }
     assert sources == set(labels)
 
 

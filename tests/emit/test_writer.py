@@ -47,7 +47,7 @@ def test_the_checker_and_strict_shapes(path, opset):
 
 @every_model
 @everything
-def test_ports(workshop, path, name, opset):
+def test_ports(workshop, path, name):
     kwargs = workshop.load(name)["metadata"]["kwargs"]
     codebooks, vocab = kwargs["n_codebooks"], kwargs["vocab_size"]
     graph = onnx.load(path, load_external_data=False).graph
@@ -76,7 +76,7 @@ def test_ports(workshop, path, name, opset):
 
 @every_model
 @everything
-def test_every_node_tells_where_it_comes_from(workshop, path, name, opset):
+def test_every_node_tells_where_it_comes_from(workshop, path, name):
     graph = onnx.load(path, load_external_data=False).graph
     names = [node.name for node in graph.node]
     assert all(names)
@@ -100,7 +100,7 @@ def test_every_node_tells_where_it_comes_from(workshop, path, name, opset):
 
 @every_model
 @everything
-def test_every_node_names_its_rules(path, name, opset):
+def test_every_node_names_its_rules(path):
     for node in onnx.load(path, load_external_data=False).graph.node:
         marks = {p.key: p.value for p in node.metadata_props}
         structural = node.op_type in ("Add", "Concat", "Shape", "Split")
@@ -109,7 +109,7 @@ def test_every_node_names_its_rules(path, name, opset):
 
 @every_model
 @everything
-def test_external_data(path, name, opset):
+def test_external_data(path):
     model = onnx.load(path, load_external_data=False)
     data = path.with_name(path.name + ".data")
     size, end, gaps = data.stat().st_size, 0, 0
@@ -136,7 +136,9 @@ def test_plain_files_with_the_modes_that_the_umask_gives(workshop, name):
     old = os.umask(0o022)
     try:
         place = workshop.place()
-        convert(Request([workshop.golden / f"{name}.pth"], place / "out", codec=workshop.golden / "codec.pth"))
+        convert(
+            Request([workshop.golden / f"{name}.pth"], place / "out", codec=workshop.golden / "codec.pth")
+        )
     finally:
         os.umask(old)
     assert sorted(p.name for p in place.iterdir()) == ["out"]

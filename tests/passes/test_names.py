@@ -115,7 +115,9 @@ def small(op, values):
 def shared(*values):
     model = small(NodeBuilder("m"), list(values))
     tidy(model)
-    return len(model.graph.initializers)
+    kept = set(model.graph.initializers.values())
+    assert kept == {n.inputs[1] for n in model.graph}
+    return len(kept)
 
 
 def test_equal_small_constants_are_one():
@@ -127,6 +129,8 @@ def test_equal_small_constants_are_one():
 
 
 def test_large_constants_and_weights_are_not_compared():
+    largest = np.zeros((SMALL // 16, 1, DIM), np.float32)
+    assert shared(largest, largest.copy()) == 1
     large = np.zeros((SMALL // 16 + 1, 1, DIM), np.float32)
     assert shared(large, large.copy()) == 2
     assert shared(lazy("a", np.ones(DIM)), lazy("b", np.ones(DIM))) == 2

@@ -70,6 +70,8 @@ def _session(path: Path) -> Any:
         return InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (
         state.Fail,
+        state.InvalidArgument,
+        state.NotImplemented,
         state.NoSuchFile,
         state.InvalidProtobuf,
         state.InvalidGraph,

@@ -1,7 +1,8 @@
-"""The post-condition of a stage: which op domains may remain."""
+"""The post-condition of a stage: which op domains may remain, and that the opset has the standard ops."""
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 
 from vampconv.errors import PluginError
@@ -11,7 +12,7 @@ from vampconv.rewrite.trace import module_of, rules_of
 
 
 def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
-    """Raise if an op of a domain that the stage forbids is left.
+    """Raise if an op of a domain that the stage forbids is left, or one that the opset does not have.
 
     Raises
     ------
@@ -21,6 +22,7 @@ def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
     """
     for node in model.graph:
         if node.domain in stage.domains:
+            _check_opset(node, model.graph.opset_imports[""])
             continue
         declined = "; ".join(
             f"{rule} declines: {reason}" for rule, reason in log.refusals.get(node, {}).items()
@@ -30,4 +32,14 @@ def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
         raise PluginError(
             f"stage {stage.label} leaves {node.domain}.{node.op_type} of {module_of(node)}{made}",
             declined or "no enabled rule replaces it",
+        )
+
+
+def _check_opset(node: ir.Node, opset: int) -> None:
+    if not node.domain and not onnx.defs.has(node.op_type, opset):
+        makers = rules_of(node)
+        raise PluginError(
+            f"{makers[-1] if makers else 'the frontend'} made {node.op_type} of {module_of(node)}, "
+            f"which opset {opset} does not have",
+            "disable the rule or choose another --opset",
         )

@@ -1,0 +1,273 @@
+"""The command as a process: imports, signals, closed streams, encodings."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import onnx
+import pytest
+
+VAMPCONV = [sys.executable, "-m", "vampconv"]
+HEAVY = ("torch", "onnxruntime", "onnxscript", "onnx", "numpy")
+PROBE = """
+import sys
+sys.argv[0] = "vampconv"
+from vampconv.cli import main
+try:
+    main()
+finally:
+    print(*sorted(n for n in sys.modules if "." not in n), file=sys.stderr)
+"""
+BLOCKER = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "onnxruntime", "vampnet", "audiotools", "lac"):
+            raise ImportError(f"{name} must not be needed")
+sys.meta_path.insert(0, Finder())
+from vampconv.cli import main
+main()
+"""
+
+
+def modules(code, *arguments, cwd):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["convert", "--help"], ["inspect", "--help"], ["--version"]]
+)
+def test_help_imports_nothing_heavy(tmp_path, arguments):
+    loaded = set(modules(PROBE, *arguments, cwd=tmp_path).stderr.split())
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_help_is_quick(child):
+    child("--help")
+    best = min(timed(child, "--help") for _ in range(3))
+    bare = min(timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)) for _ in range(3))
+    assert best - bare < 1.0
+
+
+def timed(call, *arguments):
+    start = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - start
+
+
+def test_a_conversion_needs_no_torch(workshop, tmp_path):
+    files = [workshop.golden / f"{n}.pth" for n in ("coarse", "codec")]
+    run = modules(PROBE, "convert", *files, "--lora", workshop.golden / "coarse_lora.pth", cwd=tmp_path)
+    loaded = set(run.stderr.split())
+    assert "onnx" in loaded
+    assert loaded.isdisjoint({"torch", "onnxruntime"})
+
+
+def test_a_conversion_with_torch_and_the_runtime_unimportable(workshop, tmp_path):
+    files = [workshop.golden / f"{n}.pth" for n in ("coarse", "codec")]
+    modules(BLOCKER, "convert", *files, "-o", "out", cwd=tmp_path)
+    wanted = workshop.bundle("coarse", "codec")
+    for path in wanted.iterdir():
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+    modules(BLOCKER, "inspect", files[0], cwd=tmp_path)
+    modules(BLOCKER, "inspect", "out", cwd=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def big(workshop):
+    """A checkpoint that takes a while to convert (70 MB)."""
+    place = workshop.place()
+    config = replace(workshop.tiny, n_layers=8, embedding_dim=512, n_heads=8)
+    workshop.model(place, config)
+    workshop.codec(place, config)
+    return place
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("over", [False, True], ids=["new", "over an earlier bundle"])
+def test_signals_while_it_writes(workshop, big, tmp_path, tree, sent, code, over):
+    if over:
+        (workshop.bundle("coarse", "codec"))
+        small = workshop.pair()
+        subprocess.run(
+            [*VAMPCONV, "convert", small / "coarse.pth", "-o", tmp_path / "out"],
+            check=True,
+            capture_output=True,
+        )
+    before = tree(tmp_path)
+    command = [*VAMPCONV, "convert", big / "coarse.pth", "-o", "out", "--force"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not any(p.stat().st_size > 1 << 20 for p in tmp_path.glob(".out.vampconv-*/*.data")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert out == ""
+    assert tree(tmp_path) == before
+
+
+def test_killed_while_it_writes_and_then_run_again(big, tmp_path):
+    command = [*VAMPCONV, "convert", big / "coarse.pth", "-o", "out"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while not any(tmp_path.glob(".out.vampconv-*/*.data")):
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+    assert not (tmp_path / "out").exists()
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "coarse.pth", "--force"],
+        ["convert", "coarse.pth", "--force", "--json"],
+        ["inspect", "coarse.pth"],
+        ["inspect", "coarse.pth", "--json"],
+        ["--help"],
+    ],
+)
+@pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_a_reader_that_goes_away(workshop, arguments, env):
+    place = workshop.pair()
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(
+        [*VAMPCONV, *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place,
+        check=False,
+        env=os.environ | env,
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
+    if arguments[0] == "convert":
+        assert (place / "coarse-onnx" / "vampconv.json").exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(workshop, closed):
+    place = workshop.pair()
+    command = f'"$@" {closed}'
+    run = subprocess.run(
+        ["sh", "-c", command, "sh", *VAMPCONV, "convert", "coarse.pth"],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads((place / "coarse-onnx" / "vampconv.json").read_text())["models"]
+    again = subprocess.run(
+        ["sh", "-c", command, "sh", *VAMPCONV, "convert", "coarse.pth"],
+        capture_output=True,
+        cwd=place,
+        check=False,
+    )
+    assert again.returncode == 6
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_results_that_cannot_be_written(workshop, extra):
+    place = workshop.pair()
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        run = subprocess.run(
+            [*VAMPCONV, "convert", "coarse.pth", *extra],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=place,
+            check=False,
+        )
+    assert run.returncode == 6
+    assert run.stderr.startswith("vampconv: error[6]: No space left on device")
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_encodings(workshop, child, encoding):
+    place = workshop.pair()
+    (place / "coarse.pth").rename(place / "größe-音.pth")
+    for arguments in (["convert", "größe-音.pth", "codec.pth"], ["inspect", "größe-音.pth"]):
+        run = child(*arguments, cwd=place, env={"PYTHONIOENCODING": encoding}, text=False)
+        assert (run.returncode, run.stderr) == (0, b"")
+        run.stdout.decode(encoding)
+    run = child("inspect", "größe-音.pth", "--json", cwd=place, env={"PYTHONIOENCODING": encoding})
+    assert json.loads(run.stdout)["file"] == "größe-音.pth"
+    run = child("inspect", "größe-音", cwd=place, env={"PYTHONIOENCODING": encoding}, text=False)
+    assert run.returncode == 6
+    assert run.stderr.count(b"\n") == 1
+
+
+def test_no_warnings(workshop, child):
+    place = workshop.pair()
+    env = {"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}
+    run = child("convert", "coarse.pth", cwd=place, env=env)
+    assert (run.returncode, run.stderr) == (0, "")
+    run = child("inspect", "coarse-onnx", "--run", cwd=place, env=env)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_progress_bar_only_on_a_terminal(workshop):
+    place = workshop.pair()
+    controller, terminal = os.openpty()
+    run = subprocess.run(
+        [*VAMPCONV, "convert", "coarse.pth"],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        cwd=place,
+        check=True,
+        env=os.environ | {"TERM": "xterm"},
+    )
+    os.close(terminal)
+    shown = b""
+    try:
+        while piece := os.read(controller, 65536):
+            shown += piece
+    except OSError:
+        pass
+    os.close(controller)
+    assert b"converting" in shown
+    assert b"converting" not in run.stdout
+    assert run.stdout.startswith(b"wrote")
+    plain = subprocess.run(
+        [*VAMPCONV, "convert", "coarse.pth", "--force"], capture_output=True, cwd=place, check=True
+    )
+    assert plain.stderr == b""
+
+
+def test_libraries_do_not_write_to_stderr(workshop, child, tmp_path):
+    """onnx_ir warns about a model with a weight too few."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for path in workshop.bundle("coarse", "codec").iterdir():
+        (bundle / path.name).write_bytes(path.read_bytes())
+    model = onnx.load(bundle / "coarse.onnx", load_external_data=False)
+    biggest = max(model.graph.initializer, key=lambda t: math.prod(t.dims))
+    model.graph.initializer.remove(biggest)
+    (bundle / "coarse.onnx").write_bytes(model.SerializeToString())
+    for extra in ([], ["--run"]):
+        run = child("inspect", bundle, *extra)
+        assert (run.returncode, run.stdout) == (6, "")
+        assert run.stderr.count("\n") == 1
