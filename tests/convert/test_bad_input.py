@@ -337,6 +337,16 @@ def test_a_full_disk(refused, vampconv, monkeypatch):
     refused(6, "coarse.pth", "-o", "out", "--force", dry=False)
 
 
+@pytest.mark.usefixtures("pair")
+def test_a_disk_that_fails_while_it_flushes(refused, monkeypatch):
+    def fail(_):
+        raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr("vampconv.emit.data_file.FLUSH", 1000)
+    monkeypatch.setattr(os, "fdatasync", fail)
+    assert "Input/output error" in refused(6, "coarse.pth", "-o", "new", dry=False)
+
+
 def test_files_that_may_not_grow(pair):
     """A limit on the size of files takes the place of a small disk: half of the data file is written."""
     before = sorted(p.name for p in pair.iterdir())

@@ -40,6 +40,7 @@ def write_data(values: Sequence[ir.Value], path: Path, advance: Callable[[int], 
 
     """
     digest, offset, flushed = hashlib.sha256(), 0, 0
+    flushes: list[Future[None]] = []
     with path.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as flusher:
         for value, array in zip(values, computed(values), strict=True):
             padding = bytes(-offset % ALIGNMENT)
@@ -52,8 +53,11 @@ def write_data(values: Sequence[ir.Value], path: Path, advance: Callable[[int], 
             offset += len(raw)
             advance(len(raw))
             if offset - flushed > FLUSH:
-                flusher.submit(os.fdatasync, file.fileno())
+                flushes.append(flusher.submit(os.fdatasync, file.fileno()))
                 flushed = offset
+    # The system tells of a failed write once: a later fsync need not hear of it again.
+    for flush in flushes:
+        flush.result()
     return offset, digest.hexdigest()
 
 
