@@ -208,11 +208,22 @@ def test_unreadable_files(pair):
     assert {p.name for p in pair.iterdir()} == {"codec.pth", "coarse.pth"}
 
 
+def test_a_damaged_codec_beside_is_told(refused, pair):
+    whole = (pair / "codec.pth").read_bytes()
+    (pair / "codec.pth").write_bytes(whole[: len(whole) // 2])
+    message = refused(2, "coarse.pth")
+    assert "no codec lies beside it (though codec.pth" in message
+
+
+def test_a_codec_named_twice_is_one(vampconv, pair):
+    assert vampconv("convert", pair, "--codec", pair / "codec.pth", "-o", pair / "twice").code == 0
+
+
 def test_no_codec(refused, workshop, pair):
     (pair / "codec.pth").unlink()
     (pair / "README.md").write_text("nothing")
     message = refused(2, "coarse.pth")
-    assert "no codec lies beside it" in message
+    assert "no codec lies beside it;" in message
     assert "--codec" in message
     workshop.save(checkpoint(random_codec_tables(2, 9, 3, 0), {}), pair / "other codec.pth")
     assert "no codec lies beside it" in refused(2, "coarse.pth")

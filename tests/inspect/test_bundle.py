@@ -86,7 +86,20 @@ def drop_a_weight(bundle):
     (bundle / "coarse.onnx").write_bytes(model.SerializeToString())
 
 
+def change_manifest(change):
+    def damage(bundle):
+        content = json.loads((bundle / "vampconv.json").read_text())
+        change(content["models"]["coarse"])
+        (bundle / "vampconv.json").write_text(json.dumps(content))
+
+    return damage
+
+
 DAMAGES = {
+    "a model outside": change_manifest(lambda entry: entry.update(file="../coarse.onnx")),
+    "a model that is not listed": change_manifest(lambda entry: entry.update(file="other.onnx")),
+    "data outside": change_manifest(lambda entry: entry.update(data=["/etc/passwd"])),
+    "an incomplete entry": change_manifest(lambda entry: entry.pop("inputs")),
     "no manifest": lambda b: (b / "vampconv.json").unlink(),
     "empty manifest": lambda b: (b / "vampconv.json").write_text(""),
     "manifest of something else": lambda b: (b / "vampconv.json").write_text("{}"),

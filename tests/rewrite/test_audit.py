@@ -11,7 +11,8 @@ from vampconv_rules.rms_norm import StandardRMSNorm
 
 from vampconv.dialect import vamp
 from vampconv.rewrite import Close, Draw, Exact, Fails, Refused, Sample, Stage
-from vampconv.rewrite.audit import OPSETS, SIZES, RefutedError, audit, build
+from vampconv.rewrite.audit import OPSETS, SIZES, RefutedError, audit
+from vampconv.rewrite.sample_graph import build
 
 from .toy import DoubleTwice, rule
 

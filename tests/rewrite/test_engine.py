@@ -9,8 +9,9 @@ from vampconv_rules.relative_bias import ShareRelativePositionBias
 
 from vampconv.dialect import vamp
 from vampconv.errors import PluginError
-from vampconv.rewrite.engine import Log, apply_rules, constants_under
+from vampconv.rewrite.engine import Log, apply_rules
 from vampconv.rewrite.execute import interpret
+from vampconv.rewrite.replacement import constants_under
 from vampconv.rewrite.trace import module_of, rules_of
 
 from .toy import OPSET, DoubleTwice, DropFiLM, Graph, dangling, rule, types

@@ -62,7 +62,7 @@ def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path]
                 _sort_in(inputs, checkpoint, named=False)
         else:
             _sort_in(inputs, _open(path, stack), named=True)
-    if codec is not None:
+    if codec is not None and not any(c.path.samefile(codec) for c in inputs.codecs if codec.exists()):
         inputs.codecs.append(_of_kind(_open(codec, stack), Kind.CODEC, "--codec"))
     inputs.fine_tunes += [_of_kind(_open(path, stack), Kind.LORA, "--lora") for path in loras]
     if not inputs.transformers:
@@ -87,7 +87,7 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
     if inputs.codecs:
         return inputs.codecs[0]
     beside = dict.fromkeys(path for c in inputs.transformers for path in sorted(c.path.parent.iterdir()))
-    candidates = []
+    candidates, damaged = [], []
     for path in beside:
         try:
             if not path.is_file():
@@ -95,11 +95,14 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
             checkpoint = stack.enter_context(open_checkpoint(path))
             if kind_of(checkpoint) is Kind.CODEC and fits(CodecTables.of(checkpoint)):
                 candidates.append(checkpoint)
-        except (BadInputError, UnsupportedModelError, InputOutputError, LimitError):
+        except (NotACheckpointError, UnsupportedModelError):
             continue
+        except (BadInputError, InputOutputError, LimitError) as error:
+            damaged.append(error.problem)
     names = _listed(inputs.transformers)
     if not candidates:
-        raise UsageError(f"{names} needs its codec's tables, and no codec lies beside it", GIVE_CODEC)
+        told = f" (though {damaged[0]})" if damaged else ""
+        raise UsageError(f"{names} needs its codec's tables, and no codec lies beside it{told}", GIVE_CODEC)
     if len(candidates) > 1:
         raise UsageError(f"several codecs beside {names} fit: {_listed(candidates)}", "choose one by --codec")
     inputs.codecs = candidates

@@ -13,7 +13,7 @@ from vampconv.errors import PluginError
 from vampconv.frontend.weights import Weights, WeightTensor
 from vampconv.passes.expression import Expression, leaves
 from vampconv.passes.fold import expression_of
-from vampconv.rewrite.engine import Firing
+from vampconv.rewrite.replacement import Firing
 
 
 class Fate(StrEnum):

@@ -17,6 +17,8 @@ from vampconv.errors import InputOutputError
 
 MANIFEST = "vampconv.json"
 FORMAT = 1
+MODEL_KEYS = {"file", "data", "architecture", "opset", "inputs", "nodes", "rules", "initializers"}
+CHECKPOINT_KEYS = {"file", "kind", "sha256", "tensors"}
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
 SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}
 """Lengths in which the original runs its models."""
@@ -105,11 +107,29 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise InputOutputError(
             f"{path} is not a manifest of format {FORMAT}", "convert again with this version"
         )
-    parts = (("models", dict), ("checkpoints", list), ("files", dict), ("chunk_seconds", dict))
-    damaged = [key for key, kind in parts if not isinstance(content.get(key), kind)]
-    if damaged:
-        raise InputOutputError(f"{path} is damaged: it has no {damaged[0]}", "convert again with --force")
+    damage = _damage(content)
+    if damage:
+        raise InputOutputError(f"{path} is damaged: {damage}", "convert again with --force")
     return content
+
+
+def _damage(content: Mapping[str, Any]) -> str | None:
+    """What of a manifest is not as it was written, so far as readers rely on it."""
+    parts = (("models", dict), ("checkpoints", list), ("files", dict), ("chunk_seconds", dict))
+    missing = [key for key, kind in parts if not isinstance(content.get(key), kind)]
+    if missing:
+        return f"it has no {missing[0]}"
+    files, models, checkpoints = content["files"], content["models"], content["checkpoints"]
+    for name, entry in models.items():
+        if not isinstance(entry, dict) or not entry.keys() >= MODEL_KEYS:
+            return f"its entry of {name} is incomplete"
+        strange = [f for f in (entry["file"], *entry["data"]) if f not in files or Path(f).name != f]
+        if strange:
+            return f"{name} names {strange[0]!r}, which is no file of the bundle"
+    for entry in checkpoints:
+        if not isinstance(entry, dict) or not entry.keys() >= CHECKPOINT_KEYS:
+            return "its entry of a checkpoint is incomplete"
+    return None
 
 
 def _port(value: ir.Value) -> dict[str, Any]:

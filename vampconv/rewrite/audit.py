@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
-from vampconv.dialect import NodeBuilder
 from vampconv.dialect.op import Array
 from vampconv.errors import PluginError
 from vampconv.rewrite.claim import Claim
 from vampconv.rewrite.engine import apply_rules, compiled, refusal
-from vampconv.rewrite.evidence import Draw, Drawn, Fails, Refused, Sample
+from vampconv.rewrite.evidence import Draw, Fails, Refused, Sample
 from vampconv.rewrite.execute import REFUSALS, Runner, interpret, load
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.rule import Rule
+from vampconv.rewrite.sample_graph import build
 
 SIZES: tuple[Mapping[str, int], ...] = (
     {"batch": 1, "time": 1, "long": 1},
@@ -171,69 +168,6 @@ def _check_values(claim: Claim, rewritten: _Rewritten, where: str) -> tuple[floa
         if finite.any():
             largest = max(largest, float(np.abs(result[finite].astype(np.float64) - truth[finite]).max()))
     return largest, telling
-
-
-def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[str, Array]]:
-    """The graph that ``before`` stands for on a sample, and the value of each of its inputs and constants."""
-    parameters = list(inspect.signature(rule.before).parameters)[1:]
-    if set(parameters) != set(sample.arguments):
-        raise PluginError(
-            f"the sample gives {', '.join(sample.arguments)}", f"`before` has {', '.join(parameters)}"
-        )
-    builder = NodeBuilder("sample")
-    arguments: dict[str, Any] = {}
-    inputs: list[ir.Value] = []
-    feeds: dict[str, Array] = {}
-    for name in parameters:
-        value = sample.arguments[name]
-        if isinstance(value, np.ndarray):
-            arguments[name] = (
-                _input(name, value) if _is_input(value) else builder.constant(np.asarray(value), name)
-            )
-            feeds[name] = np.asarray(value)
-            if _is_input(value):
-                inputs.append(arguments[name])
-        else:
-            arguments[name] = value
-    try:
-        results = rule.before(builder, **arguments)
-    except Exception as error:
-        raise PluginError(
-            f"`before` raised {type(error).__name__}: {error}", "mend it, or the sample"
-        ) from error
-    outputs = list(_distinct(results if isinstance(results, tuple) else (results,)))
-    for index, output in enumerate(outputs):
-        output.name = f"output{index}"
-    graph = ir.Graph(
-        inputs,
-        outputs,
-        nodes=builder.nodes,
-        opset_imports={"": opset, "vamp": 1},
-        name="sample",
-        initializers=[c for c in builder.constants if c.name],
-    )
-    for index, constant in enumerate(c for c in builder.constants if not c.name):
-        constant.name = f"literal{index}"
-        graph.register_initializer(constant)
-    model = ir.Model(graph, ir_version=10)
-    if any(v.type is None for v in outputs):
-        ShapeInferencePass()(model)
-    return model, feeds
-
-
-def _distinct(values: Iterable[ir.Value]) -> Iterator[ir.Value]:
-    yield from dict.fromkeys(values)
-
-
-def _is_input(value: Array) -> bool:
-    return isinstance(value, Drawn) and value.is_input
-
-
-def _input(name: str, value: Array) -> ir.Value:
-    assert isinstance(value, Drawn)
-    kind = ir.TensorType(ir.DataType.from_numpy(value.dtype))
-    shape = None if value.symbols is None else ir.Shape(value.symbols)
-    return ir.Value(name=name, shape=shape, type=kind)
 
 
 def _widened(value: Array) -> Array:

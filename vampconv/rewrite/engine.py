@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import onnx_ir as ir
-from onnx_ir.convenience import replace_all_uses_with
 
-from vampconv.dialect import NodeBuilder
-from vampconv.errors import PluginError, VampconvError
+from vampconv.errors import PluginError
 from vampconv.rewrite.match import Match
-from vampconv.rewrite.matcher import Occurrence, Pattern
+from vampconv.rewrite.matcher import Pattern
+from vampconv.rewrite.replacement import Firing, replace
 from vampconv.rewrite.rule import Rule
-from vampconv.rewrite.trace import inherit, module_of
 
 BUDGET_PER_NODE = 20
-
-
-@dataclass(frozen=True)
-class Firing:
-    """One application of a rule."""
-
-    rule: str
-    module: str
-    dropped: tuple[tuple[str, str], ...] = ()
-    """Names of the constants that the rule left out, each with its reason."""
 
 
 @dataclass
@@ -124,7 +110,7 @@ def _fire_at(
             if (reason := refusal(rule, match)) is not None:
                 log.refusals.setdefault(node, {})[rule.__name__] = reason
                 continue
-            log.firings.append(_replace(model, rule, found, match))
+            log.firings.append(replace(model.graph, rule, found, match))
             return True
     return False
 
@@ -138,91 +124,3 @@ def refusal(rule: type[Rule], match: Match) -> str | None:
             f"rule {rule.__name__} (in {rule.__module__}): its guards raised {type(error).__name__}: {error}",
             "mend its `require`",
         ) from error
-
-
-def _replace(model: ir.Model, rule: type[Rule], found: Occurrence, match: Match) -> Firing:
-    graph = model.graph
-    roots = {v.producer() for v in found.outputs}
-    root = next(node for node in graph if node in roots)
-    module = module_of(root)
-    builder = NodeBuilder(module)
-    dropped = tuple((name, rule.drops[p]) for p in rule.drops for name in constants_under(found.bindings[p]))
-    results = _build(rule, builder, found, match)
-    inherit(found.nodes, builder.nodes, module, rule.__name__)
-    _register(graph, builder)
-    graph.insert_after(root, builder.nodes)
-    for old, new in zip(found.outputs, results, strict=True):
-        inherit(found.nodes, _take_over(graph, old, new, root), module, rule.__name__)
-    graph.remove(found.nodes, safe=True)
-    if len(found.outputs) > 1:
-        graph.sort()
-    for domain in {n.domain for n in builder.nodes}:
-        graph.opset_imports.setdefault(domain, 1)
-    return Firing(rule.__name__, module, dropped)
-
-
-def _build(rule: type[Rule], builder: NodeBuilder, found: Occurrence, match: Match) -> tuple[ir.Value, ...]:
-    arguments: dict[str, Any] = dict(found.bindings)
-    wanted = inspect.signature(rule.after).parameters
-    if "m" in wanted:
-        arguments["m"] = match
-    try:
-        results = rule.after(builder, **{k: v for k, v in arguments.items() if k in wanted})
-    except VampconvError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"rule {rule.__name__} raised {type(error).__name__} at {builder.module!r}: {error}",
-            "mend its `after`",
-        ) from error
-    results = results if isinstance(results, tuple) else (results,)
-    if len(results) != len(found.outputs) or not all(isinstance(r, ir.Value) for r in results):
-        raise PluginError(
-            f"rule {rule.__name__} returned {len(results)} values at {builder.module!r}, "
-            f"for a pattern of {len(found.outputs)}",
-            "`after` must return as many values as `before`",
-        )
-    return results
-
-
-def _register(graph: ir.Graph, builder: NodeBuilder) -> None:
-    taken = graph.initializers
-    for constant in builder.constants:
-        if constant.uses():
-            stem = constant.name or "constant"
-            constant.name = next(n for n in _names(stem) if n not in taken)
-            graph.register_initializer(constant)
-
-
-def _names(stem: str) -> Iterator[str]:
-    yield from (stem if i == 0 else f"{stem}.{i}" for i in range(1 << 31))
-
-
-def _take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, after: ir.Node) -> list[ir.Node]:
-    """Let `new` stand for `old`: its uses, its place among the graph's outputs, its name, type and shape.
-
-    Where `new` cannot be a graph output itself, an Identity of it is; such nodes are returned.
-    """
-    producer = new.producer()
-    added: list[ir.Node] = []
-    if old.is_graph_output() and (producer is None or new.is_graph_output()):
-        identity = ir.node("Identity", [new])
-        graph.insert_after(producer if producer is not None and producer.graph is graph else after, identity)
-        new, added = identity.outputs[0], [identity]
-    if new.name is None or old.is_graph_output():
-        new.name = old.name
-    new.type = new.type or old.type
-    new.shape = old.shape if new.shape is None else new.shape
-    replace_all_uses_with(old, new, replace_graph_outputs=True)
-    return added
-
-
-def constants_under(value: ir.Value) -> list[str]:
-    """Names of the constants that `value` is computed from; empty if it depends on an input."""
-    if value.const_value is not None:
-        return [value.name or ""]
-    producer = value.producer()
-    if producer is None:
-        return []
-    below = [constants_under(v) for v in producer.inputs if v is not None]
-    return [name for names in below for name in names] if all(below) else []

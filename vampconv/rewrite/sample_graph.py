@@ -1,0 +1,63 @@
+"""The graph that a rule's ``before`` stands for on a sample."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
+
+from vampconv.dialect import DOMAIN, NodeBuilder
+from vampconv.dialect.op import Array
+from vampconv.errors import PluginError
+from vampconv.rewrite.evidence import Drawn, Sample
+from vampconv.rewrite.rule import Rule
+
+
+def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[str, Array]]:
+    """The graph that ``before`` stands for on a sample, and the value of each of its inputs and constants."""
+    parameters = list(inspect.signature(rule.before).parameters)[1:]
+    if set(parameters) != set(sample.arguments):
+        raise PluginError(
+            f"the sample gives {', '.join(sample.arguments)}", f"`before` has {', '.join(parameters)}"
+        )
+    builder = NodeBuilder("sample")
+    arguments = {name: _argument(builder, name, sample.arguments[name]) for name in parameters}
+    feeds = {n: np.asarray(v) for n, v in sample.arguments.items() if isinstance(v, np.ndarray)}
+    try:
+        results = rule.before(builder, **arguments)
+    except Exception as error:
+        raise PluginError(
+            f"`before` raised {type(error).__name__}: {error}", "mend it, or the sample"
+        ) from error
+    outputs = list(dict.fromkeys(results if isinstance(results, tuple) else (results,)))
+    for index, output in enumerate(outputs):
+        output.name = f"output{index}"
+    for index, constant in enumerate(c for c in builder.constants if not c.name):
+        constant.name = f"literal{index}"
+    values = [v for v in arguments.values() if isinstance(v, ir.Value)]
+    graph = ir.Graph(
+        [v for v in values if v.const_value is None],
+        outputs,
+        nodes=builder.nodes,
+        opset_imports={"": opset, DOMAIN: 1},
+        name="sample",
+        initializers=builder.constants,
+    )
+    model = ir.Model(graph, ir_version=10)
+    if any(v.type is None for v in outputs):
+        ShapeInferencePass()(model)
+    return model, feeds
+
+
+def _argument(builder: NodeBuilder, name: str, value: Any) -> Any:
+    """An attribute as it is; an array as an input of the graph or as a constant."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if not (isinstance(value, Drawn) and value.is_input):
+        return builder.constant(np.asarray(value), name)
+    kind = ir.TensorType(ir.DataType.from_numpy(value.dtype))
+    shape = None if value.symbols is None else ir.Shape(value.symbols)
+    return ir.Value(name=name, shape=shape, type=kind)
