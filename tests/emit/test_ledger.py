@@ -174,6 +174,20 @@ def test_a_rule_that_loses_a_tensor_fails_the_conversion(workshop, with_rule, tr
     assert tree(place) == before
 
 
+def test_a_rule_that_loses_a_lent_table_fails_the_conversion(workshop, with_rule):
+    class ForgetTheTable(ForgetTheMaskRow):
+        """Every code is the mask."""
+
+        @staticmethod
+        def after(op, codes, mask):
+            return op.Gather(mask, op.Mul(op.Gather(codes, 0, axis=1), 0), axis=0)
+
+    place = workshop.pair()
+    with_rule(ForgetTheTable)
+    with pytest.raises(PluginError, match=r"codec\.pth: tensor quantizer\.quantizers\.0\.codebook\.weight"):
+        convert(Request([place / "coarse.pth"], place / "out"))
+
+
 def test_a_rule_that_drops_a_tensor_with_a_reason(workshop, with_rule):
     place = workshop.pair()
     with_rule(DropTheMaskRow)

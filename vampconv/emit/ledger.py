@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -79,12 +79,13 @@ class Account:
 
         """
         aside = {self.weights.tensors[n].name for n in self.weights.set_aside}
+        asked = {self.weights.tensors[n].name for n in self.weights.taken if n in self.weights.tensors}
         for entry in self.entries.values():
             if entry.uses:
                 entry.fate = Fate.SHARED if self.lends else Fate.USED
             elif entry.name in aside:
                 entry.fate, entry.reason = Fate.OVERRIDDEN, f"by {self.overridden_by}"
-            elif entry.fate is None and self.lends:
+            elif entry.fate is None and self.lends and entry.name not in asked:
                 entry.fate, entry.reason = Fate.NOT_REQUESTED, self.idle_reason
         lost = [e.name for e in self.entries.values() if e.fate is None]
         if lost:
@@ -128,14 +129,6 @@ class Ledger:
         """Give every tensor its fate; raise if one has none."""
         for account in self.accounts:
             account.settle()
-
-    def totals(self) -> Mapping[str, Mapping[str, int]]:
-        """For each checkpoint, how many tensors met each fate."""
-        totals: dict[str, dict[str, int]] = {}
-        for account in self.accounts:
-            fates = [str(e.fate) for e in account.entries.values()]
-            totals[account.label] = {f: fates.count(f) for f in dict.fromkeys(fates)}
-        return totals
 
     def _enter(self, use: str, expression: Expression) -> Iterable[str]:
         for leaf in leaves(expression):

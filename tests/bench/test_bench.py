@@ -1,0 +1,64 @@
+"""The benchmarks measure what they say."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from vampconv.bench.convert import main as convert
+from vampconv.bench.exactness import RECORDINGS
+from vampconv.bench.exactness import main as exactness
+from vampconv.bench.process import Measurement, measure, medians, take_turns
+
+HOLD = "import time; held = bytearray(b'x') * {size}; time.sleep({seconds})"
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def test_time_and_memory_of_a_process():
+    idle = measure(python("pass"))
+    busy = measure(python(HOLD.format(size=300_000_000, seconds=0.3)))
+    assert busy.seconds >= 0.3
+    assert busy.peak_bytes >= idle.peak_bytes
+    assert busy.peak_bytes >= 300_000_000
+
+
+def test_a_failing_process_is_an_error():
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        measure(python("raise SystemExit(3)"))
+
+
+def test_turns_alternate(tmp_path):
+    log = tmp_path / "log"
+    write = "file = open({path!r}, 'a'); file.write({name!r}); file.close()"
+    commands = {name: python(write.format(path=str(log), name=name)) for name in "ab"}
+    results = take_turns(commands, {"a": 3, "b": 2}, python("pass"))
+    assert log.read_text() == "ababa"
+    assert {name: len(runs) for name, runs in results.items()} == {"a": 3, "b": 2}
+
+
+def test_medians():
+    runs = [Measurement(seconds, peak) for seconds, peak in ((3, 10), (1, 30), (2, 20))]
+    assert medians(runs) == Measurement(2, 30)
+
+
+def test_conversion_benchmark(tmp_path):
+    arguments = ["--layers", "2", "--rounds", "1", "--exporter-rounds", "0", "--directory", str(tmp_path)]
+    ran = CliRunner().invoke(convert, arguments, catch_exceptions=False)
+    assert "vampconv convert, half the layers" in ran.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_recording_agrees(workshop):
+    ran = CliRunner().invoke(exactness, [str(workshop.golden)], catch_exceptions=False)
+    rows = [line.split("│") for line in ran.output.splitlines() if " of " in line]
+    assert len(rows) == len(RECORDINGS)
+    for row in rows:
+        agreed, of = row[5].split(" of ")
+        assert int(agreed) == int(of)
+        assert float(row[3]) < 1e-6
+        assert float(row[4]) < 1e-6
