@@ -93,10 +93,7 @@ class Evaluation:
         elif expression.op_type in ("Reshape", "Squeeze", "Unsqueeze"):
             self._fill_reshaped(out, expression.arguments[0])
         elif self.has_rows(expression):
-            step = max(1, BLOCK * len(out) // max(out.size, 1))
-            for start in range(0, len(out), step):
-                rows = slice(start, start + step)
-                out[rows] = rounded(self.rows(expression, rows), out.dtype)
+            self._fill_by_rows(out, expression)
         else:
             out[...] = rounded(self.whole(expression), out.dtype)
 
@@ -118,9 +115,22 @@ class Evaluation:
         try:
             view = out.reshape(source.shape, copy=False)
         except ValueError:
-            out[...] = rounded(self.whole(source).reshape(out.shape), out.dtype)
+            is_split = isinstance(source, Apply) and self.has_rows(source) and source.shape[0] % len(out) == 0
+            if is_split:
+                self._fill_by_rows(out, source)
+            else:
+                out[...] = rounded(self.whole(source).reshape(out.shape), out.dtype)
         else:
             self.fill(view, source)
+
+    def _fill_by_rows(self, out: Array, source: Expression) -> None:
+        """Fill `out` block by block; each of its rows holds as many rows of the source."""
+        each = source.shape[0] // max(len(out), 1)
+        step = max(1, BLOCK * len(out) // max(out.size, 1))
+        for start in range(0, len(out), step):
+            block = out[start : start + step]
+            rows = self.rows(source, slice(start * each, (start + len(block)) * each))
+            block[...] = rounded(rows.reshape(block.shape), out.dtype)
 
     def rows(self, expression: Expression, rows: slice) -> Array:
         """Rows of the value, in float64 (integers in int64)."""
