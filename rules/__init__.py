@@ -4,6 +4,7 @@ from vampconv.rewrite import Rule
 
 from . import (
     attention,
+    batch_norm,
     classifier,
     codec_embedding,
     control,
@@ -11,8 +12,11 @@ from . import (
     gated_gelu,
     linear,
     lora,
+    padding,
     relative_bias,
     rms_norm,
+    snake,
+    vector_quantize,
     weight_norm,
 )
 
@@ -28,6 +32,10 @@ FAMILIES = (
     linear,
     gated_gelu,
     classifier,
+    padding,
+    snake,
+    vector_quantize,
+    batch_norm,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

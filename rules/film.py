@@ -10,6 +10,9 @@ from vampconv.dialect import Ops, vamp
 from vampconv.dialect.film import noise_frequencies
 from vampconv.rewrite import Close, Draw, Exact, Rule, Sample, Stage, V
 
+FLOAT, DOUBLE = 1, 11
+QUARTER_TURN = np.array(np.pi / 2)
+
 
 class DropIdentityFiLM(Rule):
     """``FiLM(x)`` without a condition is x."""
@@ -22,7 +25,7 @@ class DropIdentityFiLM(Rule):
         return vamp(op).FiLM(x)
 
     @staticmethod
-    def after(op: Ops, x: V) -> V:  # noqa: ARG004
+    def after(_op: Ops, x: V) -> V:
         return x
 
     @staticmethod
@@ -66,7 +69,8 @@ class LowerNoiseEmbedding(Rule):
     """Sines and cosines of the noise level at fixed frequencies, with the cosine of γ taken in float64.
 
     A float32 cosine may be one unit off in its last place, which a factor of 10⁴ turns into a
-    thousandth of a radian.
+    thousandth of a radian. A cosine is written as the sine of a quarter turn more: few versions of
+    ONNX Runtime have Cos in float64, and all have Sin.
     """
 
     stage = Stage.LOWER
@@ -79,11 +83,12 @@ class LowerNoiseEmbedding(Rule):
     @staticmethod
     def after(op: Ops, r: V, dim: int) -> V:
         angle = op.Div(op.Mul(r, float(np.float32(np.pi))), 2.0)
-        gamma = op.Cast(op.Cos(op.Cast(angle, to=DOUBLE)), to=FLOAT)
+        gamma = op.Cast(op.Sin(op.Add(op.Cast(angle, to=DOUBLE), QUARTER_TURN)), to=FLOAT)
         gamma = op.Clip(gamma, float(np.float32(1e-10)), 1.0)
         levels = op.Unsqueeze(op.Mul(gamma, 10000.0), [1])
         argument = op.Cast(op.Mul(levels, noise_frequencies(dim)[None, :]), to=DOUBLE)
-        waves = op.Cast(op.Concat(op.Sin(argument), op.Cos(argument), axis=1), to=FLOAT)
+        both = op.Concat(argument, op.Add(argument, QUARTER_TURN), axis=1)
+        waves = op.Cast(op.Sin(both), to=FLOAT)
         return op.Pad(waves, [0, 0, 0, 1], mode="constant") if dim % 2 else waves
 
     @staticmethod
@@ -94,5 +99,4 @@ class LowerNoiseEmbedding(Rule):
         yield Sample(r=draw.uniform(1, 1, "batch"), dim=4)  # cos(π/2) is clamped
 
 
-FLOAT, DOUBLE = 1, 11
 RULES = (DropIdentityFiLM, LowerFiLM, LowerNoiseEmbedding)

@@ -55,7 +55,7 @@ class LowerRelativePositionBias(Rule):
         yield m.size("table", 0) == 32, "the thresholds are for 32 buckets"
 
     @staticmethod
-    def after(op: Ops, length: V, table: V, max_distance: int) -> V:  # noqa: ARG004
+    def after(op: Ops, length: V, table: V) -> V:
         far = THRESHOLDS[-1]
         distances = np.arange(-far, far + 1)
         by_head = op.Transpose(op.Gather(table, buckets(distances), axis=0), perm=[1, 0])

@@ -25,7 +25,8 @@ from vampconv.reference.config import VampNetConfig
 from vampconv.reference.random_checkpoint import checkpoint, random_codec_tables, random_state_dict
 from vampconv.reference.vampnet import VampNetReference
 
-GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
+from .common import GOLDEN
+
 TINY = VampNetConfig(
     n_heads=2, n_layers=1, n_codebooks=2, latent_dim=3, embedding_dim=6, vocab_size=7, flash_attn=False
 )
@@ -131,7 +132,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(tmp_path_factory.mktemp("workshop"))
 
 
-def _relative(found: np.ndarray, wanted: np.ndarray) -> float:
+def _relative(found: np.ndarray | torch.Tensor, wanted: np.ndarray | torch.Tensor) -> float:
+    found, wanted = np.asarray(found), np.asarray(wanted)
     assert found.shape == wanted.shape
     assert wanted.size > 0
     assert np.isfinite(found).all()
@@ -141,8 +143,8 @@ def _relative(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="session")
-def relative() -> Callable[[np.ndarray, np.ndarray], float]:
-    """Relative L2 distance of two arrays of one shape, never of empty or non-finite ones."""
+def relative() -> Callable[..., float]:
+    """Relative L2 distance of two arrays or tensors of one shape, never of empty or non-finite ones."""
     return _relative
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from vampconv import dialect, errors, rewrite
 from vampconv.rewrite.audit import audit
 
-ROOT = Path(__file__).parents[1]
+from .common import ROOT
 
 
 @pytest.mark.parametrize("document", ["README.md", "rules/README.md"])

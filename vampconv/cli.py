@@ -1,23 +1,20 @@
-"""The command line: results on stdout, progress and errors on stderr, one exit code for each kind of error."""
+"""The command line: what can be asked for; results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from vampconv import __version__
-from vampconv.errors import InputOutputError, UsageError, VampconvError
+from vampconv.errors import UsageError
+from vampconv.opsets import OLDEST
+from vampconv.process import run
 
 PATH = click.Path(path_type=Path, readable=False)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -38,7 +35,7 @@ def cli() -> None:
 )
 @click.option("--target", type=click.Choice(["portable"]), default="portable", show_default=True)
 @click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
-@click.option("--opset", type=int, default=17, show_default=True, help="ONNX opset, 17 or newer.")
+@click.option("--opset", type=int, default=OLDEST, show_default=True, help=f"ONNX opset, {OLDEST} or newer.")
 @click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
 @click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
 @click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
@@ -57,13 +54,13 @@ def convert(
     """
     del precision
     from vampconv.convert import Request
-    from vampconv.convert import convert as run
+    from vampconv.convert import convert as convert_checkpoints
     from vampconv.opsets import check_opset
     from vampconv.report import show_conversion
 
     check_opset(options["opset"])
     with progress("converting") as advance:
-        conversion = run(Request(checkpoints, rule_directories=rules, **options), advance)
+        conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
     if as_json:
         print_json(conversion.manifest)
     else:
@@ -72,18 +69,18 @@ def convert(
 
 @cli.command()
 @click.argument("path", type=PATH, metavar="CKPT|BUNDLE")
-@click.option("--run", is_flag=True, help="Run the models of a bundle on random input instead.")
+@click.option("--run", "runs", is_flag=True, help="Run the models of a bundle on random input instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def inspect(path: Path, *, run: bool, as_json: bool) -> None:
+def inspect(path: Path, *, runs: bool, as_json: bool) -> None:
     """Show a checkpoint or a bundle: architecture, tensors, their fate and statistics, graph, rules fired."""
     from vampconv import report
     from vampconv.inspect.bundle import inspect_bundle, try_run
     from vampconv.inspect.checkpoint import inspect_checkpoint
 
     is_bundle = path.is_dir()
-    if run and not is_bundle:
+    if runs and not is_bundle:
         raise UsageError(f"--run: {path} is not a bundle", "convert it first")
-    if run:
+    if runs:
         facts: Any = try_run(path)
         show: Callable[..., None] = report.show_runs
     elif is_bundle:
@@ -115,89 +112,18 @@ def print_json(content: Any) -> None:
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    terminal = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
-    _open_standard_streams()
-    logging.basicConfig(handlers=[logging.NullHandler()])  # libraries' complaints are not for the user
-    sys.exit(_run(arguments))
-
-
-def _open_standard_streams() -> None:
-    """Put the null device where a standard stream is closed, so that no file of ours is opened in its place."""
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None:
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_RDWR), number)
-            setattr(sys, name, os.fdopen(number, mode, closefd=False))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise SystemExit(143)
-
-
-def _run(arguments: list[str] | None) -> int:
-    try:
-        return _command(arguments)
-    except VampconvError as error:
-        return _fail(error)
-    except click.exceptions.Abort:
-        return 130
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "vampconv"
-        return _fail(UsageError(error.format_message().rstrip("."), f"see `{command} --help`"))
-    except MemoryError:
-        return _fail(VampconvError("out of memory", "free some, or convert one model at a time"))
-    except Exception as error:
-        if os.environ.get("VAMPCONV_TRACEBACK"):
-            raise
-        return _fail(_unforeseen(error))
-
-
-def _command(arguments: list[str] | None) -> int:
-    """Run the command; it ends quietly when nobody reads its results any more."""
-    try:
-        cli.main(arguments, prog_name="vampconv", standalone_mode=False)
-        sys.stdout.flush()
-        return 0
-    except BrokenPipeError:
-        pass
-    except SystemExit as stop:
-        # click and rich answer a broken pipe with 1.
-        if stop.code != 1:
-            raise
-    _drop_results()
-    return 0
-
-
-def _unforeseen(error: Exception) -> VampconvError:
-    if isinstance(error, OSError):
-        _drop_results()
-        where = f" ({error.filename})" if error.filename else ""
-        return InputOutputError(f"{error.strerror or error}{where}", "check the path and the disk")
-    told = f"{type(error).__name__}: {error}"
-    return VampconvError(f"a bug: {told}", "run again with VAMPCONV_TRACEBACK=1 and report it")
-
-
-def _drop_results() -> None:
-    """Let what stdout still holds go nowhere."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fail(error: VampconvError) -> int:
-    sys.stderr.write(error.line() + "\n")
-    return error.code
+    sys.exit(run(cli, arguments))

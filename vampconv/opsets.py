@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import onnx
-
 from vampconv.errors import UsageError
 
 OLDEST = 17
@@ -15,6 +13,8 @@ OLDEST = 17
 @cache
 def newest() -> int:
     """The newest opset that both onnx and the installed ONNX Runtime take; found by trying."""
+    import onnx
+
     for opset in range(onnx.defs.onnx_opset_version(), OLDEST, -1):
         if _runs(opset):
             return opset
@@ -35,6 +35,7 @@ def check_opset(opset: int) -> None:
 
 
 def _runs(opset: int) -> bool:
+    import onnx
     import onnxruntime
 
     helper = onnx.helper

@@ -82,7 +82,7 @@ def show_checkpoint(console: Console, facts: Mapping[str, Any]) -> None:
         console.print(f"{facts['architecture']['kind']}: {architecture_line(facts['architecture'])}")
     if "codebooks" in facts:
         console.print(f"{facts['codebooks']} codebooks of {facts['vocab_size']}")
-    _show_tensors(console, facts["tensors"], "fate", lambda row: row["fate"])
+    _show_tensors(console, facts["tensors"], "fate", "fate")
     if "graph" in facts:
         graph = facts["graph"]
         console.print(f"graph: {graph['nodes']} nodes, {graph['initializers']} initializers")
@@ -96,7 +96,7 @@ def show_bundle(console: Console, content: Mapping[str, Any]) -> None:
     show_models(console, content)
     for entry in content["models"].values():
         console.print(f"[bold]{entry['file']}[/bold]")
-        _show_tensors(console, entry["initializers"], "computed as", lambda row: row["expression"])
+        _show_tensors(console, entry["initializers"], "computed as", "expression")
     show_ledger(console, content)
 
 
@@ -111,14 +111,15 @@ def show_runs(console: Console, rows: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _show_tensors(console: Console, rows: list[dict[str, Any]], last: str, of: Any) -> None:
-    table = Table("tensor", "shape", "dtype", "min", "max", "mean", "std", "non-finite", last)
+def _show_tensors(console: Console, rows: list[dict[str, Any]], title: str, key: str) -> None:
+    """One row for each tensor; the last column has this title and the rows' values of `key`."""
+    table = Table("tensor", "shape", "dtype", "min", "max", "mean", "std", "non-finite", title)
     for row in rows:
         s = row["statistics"]
         numbers = ["-" if s[k] is None else f"{s[k]:.4g}" for k in ("min", "max", "mean", "std")]
         shape = "×".join(map(str, row["shape"])) or "scalar"
         table.add_row(
-            _plain(row["name"]), shape, row["dtype"], *numbers, str(s["non_finite"]), _plain(of(row))
+            _plain(row["name"]), shape, row["dtype"], *numbers, str(s["non_finite"]), _plain(row[key])
         )
     console.print(table)
 

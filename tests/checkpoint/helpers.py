@@ -11,8 +11,6 @@ import torch
 
 from vampconv.checkpoint import open_checkpoint
 
-GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
-
 
 def bits(array: np.ndarray) -> tuple[tuple[int, ...], str, bytes]:
     return array.shape, str(array.dtype), array.tobytes()

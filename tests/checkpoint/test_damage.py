@@ -15,7 +15,8 @@ import torch
 from vampconv.checkpoint import open_checkpoint
 from vampconv.errors import BadInputError, InputOutputError, VampconvError
 
-from .helpers import GOLDEN, bits, everything, saved
+from ..common import GOLDEN
+from .helpers import bits, everything, saved
 
 TINY = {
     "state_dict": {"w": torch.arange(4.0).reshape(2, 2).t(), "n": torch.tensor(3), "e": torch.empty(0)},

@@ -11,7 +11,8 @@ import torch
 
 from vampconv.checkpoint import open_checkpoint
 
-from .helpers import GOLDEN, bits, torch_bits
+from ..common import GOLDEN
+from .helpers import bits, torch_bits
 
 NAMES = ["c2f", "coarse", "coarse_ctrl", "coarse_film", "coarse_lora", "codec", "codec_odd", "wavebeat"]
 

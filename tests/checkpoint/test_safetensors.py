@@ -47,6 +47,13 @@ def test_reads_what_was_written(path):
         checkpoint.verify()
 
 
+def test_values_of_the_metadata_stay_apart(tmp_path):
+    lists = {f"key {i}": [i] for i in range(50)}
+    save_file(STATE, tmp_path / "a.safetensors", {key: json.dumps(value) for key, value in lists.items()})
+    with open_checkpoint(tmp_path / "a.safetensors") as checkpoint:
+        assert checkpoint.metadata == lists
+
+
 def raw(path, header, data=b""):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 
 import onnx
 import pytest
 
-LINE = re.compile(r"vampconv: error\[(\d+)\]: [^\n]+; [^\n]+\n")
+from ..common import LINE
 
 
 @pytest.fixture

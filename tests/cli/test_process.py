@@ -96,7 +96,6 @@ def big(workshop):
 @pytest.mark.parametrize("over", [False, True], ids=["new", "over an earlier bundle"])
 def test_signals_while_it_writes(workshop, big, tmp_path, tree, sent, code, over):
     if over:
-        (workshop.bundle("coarse", "codec"))
         small = workshop.pair()
         subprocess.run(
             [*VAMPCONV, "convert", small / "coarse.pth", "-o", tmp_path / "out"],
@@ -271,3 +270,12 @@ def test_libraries_do_not_write_to_stderr(workshop, child, tmp_path):
         run = child("inspect", bundle, *extra)
         assert (run.returncode, run.stdout) == (6, "")
         assert run.stderr.count("\n") == 1
+
+
+def test_onnx_runtime_leaves_nothing_in_the_home(workshop, child, tmp_path, monkeypatch):
+    """By itself it writes a device's name and a queue of reports there."""
+    bundle = workshop.bundle("coarse", "codec")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    for arguments, code in ((("inspect", bundle, "--run"), 0), (("convert", "none", "--opset", "18"), 6)):
+        assert child(*arguments, env={"HOME": str(tmp_path)}).returncode == code
+    assert not list(tmp_path.iterdir())

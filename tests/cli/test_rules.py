@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-LINE = re.compile(r"vampconv: error\[(\d+)\]: [^\n]+; [^\n]+\n")
+from ..common import LINE
+
 OWN = '''
 """A lowering of RMSNorm that divides by the root."""
 from vampconv.dialect import vamp
@@ -172,3 +173,15 @@ def test_two_files_of_rules(vampconv, place):
         *("--disable", "ClassicRMSNorm", "--disable", "Another"),
     )
     assert "MyRMSNorm × 3" in ran.out
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_a_rule_that_ends_the_program(vampconv, place, code):
+    write(place, OWN.replace("        mean =", f"        raise SystemExit({code})\n        mean ="))
+    for text in (None, f"raise SystemExit({code})"):
+        if text:
+            write(place, text)
+        ran = vampconv("convert", "coarse.pth", "-o", "own", "--rules", "mine", "--disable", "ClassicRMSNorm")
+        assert (ran.code, ran.out) == (7, "")
+        assert f"SystemExit: {code}" in ran.err or "raised SystemExit" in ran.err
+        assert not (place / "own").exists()

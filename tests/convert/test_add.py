@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
@@ -13,9 +12,7 @@ from vampconv.convert import Request, convert
 from vampconv.errors import InputOutputError
 from vampconv.reference.random_checkpoint import checkpoint, random_codec_tables
 
-
-def manifest(bundle):
-    return json.loads((bundle / "vampconv.json").read_text())
+from ..common import manifest
 
 
 def contents(bundle):

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch.package import PackageExporter
 
 from vampconv.convert import Request, convert
-from vampconv.opsets import newest
 from vampconv.reference.codec_tables import codec_tables
 from vampconv.reference.config import VampNetConfig
 from vampconv.reference.random_checkpoint import checkpoint, random_codec_tables, random_state_dict
 from vampconv.reference.vampnet import VampNetReference
 
-OPSETS = sorted({17, 18, 20, 23, newest()})
+from ..common import OPSETS
+
 LENGTHS = (1, 2, 13, 40, 97, 600)
 EPSILON = 2.0**-24
 

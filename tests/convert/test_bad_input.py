@@ -25,7 +25,7 @@ from vampconv.reference.random_checkpoint import (
     random_state_dict,
 )
 
-LINE = re.compile(r"vampconv: error\[(\d+)\]: [^\n]+; [^\n]+\n")
+from ..common import LINE
 
 
 @pytest.fixture

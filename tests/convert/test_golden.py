@@ -7,9 +7,8 @@ import onnx
 import pytest
 import torch
 
-from vampconv.opsets import newest
+from ..common import OPSETS
 
-OPSETS = sorted({17, 18, 20, 23, newest()})
 BOUND = 1e-5
 CASES = {  # recording: checkpoint, fine-tune, part
     "coarse_b1_t13": ("coarse", None, "coarse"),

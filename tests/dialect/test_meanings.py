@@ -166,3 +166,115 @@ def test_noise_embedding(dim):
     torch.testing.assert_close(found.float(), wanted, rtol=0, atol=2e-3)
     settled = (gamma[:, None] * torch.from_numpy(noise_frequencies(dim)) < 1).all(1)
     torch.testing.assert_close(found.float()[settled], wanted[settled], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0])
+def test_snake(draw, scale):
+    x, alpha = draw(2, 3, 40) * scale, draw(1, 3, 1)
+    agree(meaning("Snake", x, alpha), x + (alpha + 1e-9).reciprocal() * torch.sin(alpha * x).square())
+    agree(meaning("Snake", x, torch.ones(1, 3, 1, dtype=torch.float64)), meaning("UnitSnake", x), 1e-8)
+    agree(meaning("UnitSnake", x), x + (1 - torch.cos(2 * x)) / 2)
+
+
+def test_a_snake_of_alpha_zero_is_nothing(draw):
+    x = draw(2, 3, 40)
+    assert torch.equal(meaning("Snake", x, torch.zeros(1, 3, 1, dtype=torch.float64)), x)
+
+
+@pytest.mark.parametrize("samples", [1, 14, 15, 16, 30, 31])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 1)])
+def test_pad_to_multiple(draw, shape, samples):
+    x = draw(*shape, samples)
+    found = meaning("PadToMultiple", x, multiple=15)
+    assert found.shape[-1] == 15 * math.ceil(samples / 15)
+    assert torch.equal(found, functional.pad(x, (0, found.shape[-1] - samples)))
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1e-2])
+def test_batch_norm(draw, eps):
+    x, weight, bias, mean, variance = draw(2, 3, 7), draw(3), draw(3), draw(3), draw(3) ** 2
+    wanted = functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
+    agree(meaning("BatchNorm", x, weight, bias, mean, variance, eps=eps), wanted)
+
+
+def lac_distance(latents, table):
+    """As LAC has it: latents [batch, time, latent], table [vocab, latent] -> [batch, time, vocab]."""
+    a, b = functional.normalize(latents.flatten(0, 1)), functional.normalize(table)
+    distance = a.pow(2).sum(1, keepdim=True) - 2 * a @ b.t() + b.pow(2).sum(1, keepdim=True).t()
+    return distance.unflatten(0, latents.shape[:2])
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("zeros", [0, 2])
+def test_nearest_code(draw, scale, zeros):
+    latents, table = draw(2, 150, 4) * scale, draw(12, 4) * 3
+    table[3 : 3 + zeros] = 0
+    found = meaning("NearestCode", latents, table)
+    assert torch.equal(found, (-lac_distance(latents, table)).max(-1).indices)
+    assert ((found == 3).any() and 4 not in found) or not zeros
+    assert len(found.unique()) > 3 or (zeros and scale == 1e-13)
+
+
+def test_the_first_of_equally_near_codes_is_taken(draw):
+    latents, table = draw(2, 300, 4), draw(12, 4)
+    alone = meaning("NearestCode", latents, table[:9])
+    for i, factor in enumerate((1.0, 3.0, 0.1)):
+        table[9 + i] = factor * table[4]
+    assert (alone == 4).any()
+    assert torch.equal(meaning("NearestCode", latents, table), alone)
+    assert torch.equal(meaning("NearestCode", latents, table.flip(0)) == 0, alone == 4)
+
+
+def test_latents_of_zero_take_the_row_of_zeros_or_else_the_first(draw):
+    latents, table = torch.zeros(1, 2, 4, dtype=torch.float64), draw(12, 4)
+    assert meaning("NearestCode", latents, table).tolist() == [[0, 0]]
+    table[5] = table[8] = 0
+    assert meaning("NearestCode", latents, table).tolist() == [[5, 5]]
+
+
+def test_a_code_far_from_every_direction_takes_the_row_of_zeros():
+    table = torch.eye(3, dtype=torch.float64)[:2].repeat(2, 1)
+    table[1] = 0
+    cosines = torch.tensor([[0.49, 0.51]], dtype=torch.float64)
+    latents = torch.stack([cosines, torch.zeros(1, 2), (1 - cosines**2).sqrt()], -1)
+    assert meaning("NearestCode", latents, table).tolist() == [[1, 0]]
+
+
+def test_requantize(draw):
+    table = draw(20, 4)
+    assert torch.equal(meaning("Requantize", table), table)
+    table[7], table[12], table[15] = 2 * table[3], 0.3 * table[3], -table[3]
+    table[9] = table[18] = 0
+    found = meaning("Requantize", table)
+    again = (-lac_distance(table[None, :9], table[:9])).max(-1).indices[0]
+    assert again.tolist() == [0, 1, 2, 3, 4, 5, 6, 3, 8]
+    wanted = table.clone()
+    wanted[7] = wanted[12] = table[3]
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_decode_codes(draw, count):
+    tables, weights, biases = draw(5, 6, 4), draw(5, 3, 4), draw(5, 3)
+    codes = torch.randint(0, 7, (2, count, 60), generator=torch.Generator().manual_seed(SEED))
+    assert (codes == 6).any()
+    plain = codes.masked_fill(codes == 6, 0)
+    parts = [
+        functional.linear(functional.embedding(plain[:, i], tables[i]), weights[i], biases[i])
+        for i in range(count)
+    ]
+    agree(meaning("DecodeCodes", codes, tables, weights, biases), torch.stack(parts).sum(0))
+
+
+@pytest.mark.parametrize("code", [-1, -6, 7, 1000])
+def test_no_code_is_decoded_as_another(draw, code):
+    codes = torch.full((1, 2, 3), 3)
+    codes[0, 1, 2] = code
+    with pytest.raises(IndexError, match=r"codes must be 0 … 6, but reach"):
+        meaning("DecodeCodes", codes, draw(5, 6, 4), draw(5, 3, 4), draw(5, 3))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_more_codebooks_than_there_are_or_none_cannot_be_decoded(draw, count):
+    with pytest.raises(IndexError, match=f"there are 2 codebooks, not {count}"):
+        meaning("DecodeCodes", torch.zeros(1, count, 1).long(), draw(2, 6, 4), draw(2, 3, 4), draw(2, 3))

@@ -26,11 +26,22 @@ INPUTS = {
     "ControlEncoder": ([(b, d, t), (b, t), (o, d), (o,)], {}),
     "FiLM": ([(b, t, d), (b, r), (d, r), (d,), (d, r), (d,)], {}),
     "NoiseEmbedding": ([(b,)], {"dim": 7}),
+    "Snake": ([(b, d, t), (1, d, 1)], {}),
+    "UnitSnake": ([(b, d, t)], {}),
+    "PadToMultiple": ([(b, d, t)], {"multiple": 3}),
+    "BatchNorm": ([(b, d, t), (d,), (d,), (d,), (d,)], {"eps": 1e-5}),
+    "NearestCode": ([(b, t, d), (n, d)], {}),
+    "Requantize": ([(n, d)], {}),
+    "DecodeCodes": ([("codes", b, 4, t), (5, n, d), (5, o, d), (5, o)], {}),
 }
 """Dimensions of every op's inputs, and its attributes."""
 
 OPTIONAL = {"Attention": 1, "Linear": 1, "FiLM": 5}
 """How many of the last inputs may be left out together."""
+
+
+ANY_SHAPE = {"UnitSnake", "PadToMultiple"}
+"""Ops that take what other ops refuse: any size, and any number of axes."""
 
 
 def filled(dimension, sizes):
@@ -46,7 +57,7 @@ def array(dimensions, sizes):
     random = np.random.default_rng(1)
     if dimensions[0] == "codes":
         return random.integers(0, sizes[n] + 1, [filled(x, sizes) for x in dimensions[1:]])
-    return random.standard_normal([filled(x, sizes) for x in dimensions])
+    return np.abs(random.standard_normal([filled(x, sizes) for x in dimensions]))  # variances too
 
 
 def arrays(name, sizes, left_out=0):
@@ -76,7 +87,7 @@ def test_dynamic_dimensions_pass_through_by_name(name):
     plain = {"length": (1,), "codes": ("batch", 4, "time")}
     shapes = [plain.get(x[0]) or tuple(filled(y, sizes) for y in x) for x in dimensions]
     said = OPS[name].shape(*shapes, **attributes)
-    known = {"batch", "time", "time*4"}
+    known = {"batch", "time", "time*4", *([None] if name == "PadToMultiple" else [])}
     assert {x for x in said if not isinstance(x, int)} <= known
 
 
@@ -105,15 +116,14 @@ def test_misfits_are_refused_with_a_value_error_or_truly_fit(name):
             refused += 1
             continue
         inputs = [
-            np.zeros(s, np.int64 if name == "CodebookEmbedding" and i == 0 else float)
-            for i, s in enumerate(shapes)
+            np.zeros(s, np.int64 if INPUTS[name][0][i][0] == "codes" else float) for i, s in enumerate(shapes)
         ]
         if name == "RelativePositionBias":
             inputs[0] = np.array([3])
         with np.errstate(invalid="ignore"):
             result = OPS[name].meaning(*inputs, **attributes)
         assert tuple(3 if x == "time" else x for x in said) == result.shape, (name, shapes)
-    assert refused >= len(INPUTS[name][0])
+    assert refused >= len(INPUTS[name][0]) or name in ANY_SHAPE
 
 
 @pytest.mark.parametrize(
@@ -140,6 +150,23 @@ def test_misfits_are_refused_with_a_value_error_or_truly_fit(name):
         ("Classifier", [(1, 2, 4), (7, 4, 1), (7,)], {"n_predict": 2}, "do not divide"),
         ("ControlEncoder", [(1, 3, 5), (1, 5, 1), (4, 3), (4,)], {}, "wrong rank"),
         ("FiLM", [(1, 2, 4), (1, 3), (4, 3)], {}, "weight and bias"),
+        ("Snake", [(1, 4, 9), (1, 3, 1)], {}, "does not fit"),
+        ("Snake", [(1, 4, 9), (4,)], {}, "wrong rank"),
+        ("Snake", [(1, 4, 9), (1, 4, 9)], {}, "does not fit"),
+        ("PadToMultiple", [(1, 4)], {"multiple": 0}, "is not positive"),
+        ("PadToMultiple", [()], {"multiple": 4}, "no axis"),
+        ("BatchNorm", [(1, 4, 9), (3,), (3,), (3,), (3,)], {"eps": 1e-5}, "does not fit"),
+        ("BatchNorm", [(1, 4, 9), (4,), (4,), (4,), (1,)], {"eps": 1e-5}, "differ in shape"),
+        ("BatchNorm", [(1, 4), (4,), (4,), (4,), (4,)], {"eps": 1e-5}, "is not"),
+        ("BatchNorm", [(1, 4, 9), (4,), (4,), (4,), (4,)], {"eps": 0.0}, "is not positive"),
+        ("NearestCode", [(1, 9, 4), (7, 3)], {}, "does not fit latents"),
+        ("NearestCode", [(9, 4), (7, 4)], {}, "wrong rank"),
+        ("Requantize", [(7,)], {}, "is not"),
+        ("DecodeCodes", [(1, 9), (3, 7, 4), (3, 6, 4), (3, 6)], {}, "wrong rank"),
+        ("DecodeCodes", [(1, 2, 9), (3, 7, 4), (6, 3, 4), (6, 3)], {}, "do not map tables"),
+        ("DecodeCodes", [(1, 2, 9), (3, 7, 4), (3, 6, 5), (3, 6)], {}, "do not map tables"),
+        ("DecodeCodes", [(1, 2, 9), (3, 7, 4), (3,), (3, 6)], {}, "wrong rank"),
+        ("DecodeCodes", [(1, 2, 9), (3, 7, 4), (3, 6, 4), (3, 5)], {}, "do not fit"),
         ("NoiseEmbedding", [(2, 1)], {"dim": 8}, "is not"),
         ("NoiseEmbedding", [(2,)], {"dim": 3}, "two frequencies"),
     ],

@@ -10,18 +10,18 @@ import os
 import resource
 import stat
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from vampconv.emit import exchange as exchange_module
-from vampconv.emit.commit import MANIFEST, recover, staged
+from vampconv.emit.commit import recover, staged
+from vampconv.emit.standing import MANIFEST
 from vampconv.errors import InputOutputError
 
-
-def listing(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
+from .toy import listing, word
 
 
 def fill(directory: Path, word: str, names: tuple[str, ...] = ("coarse.onnx", "coarse.onnx.data")) -> None:
@@ -42,15 +42,6 @@ def snapshot(root: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")
     }
-
-
-def word(output: Path) -> str:
-    """Which bundle stands there; it must be whole."""
-    manifest = json.loads((output / MANIFEST).read_text())
-    assert {path.name for path in output.iterdir()} == {MANIFEST, *manifest["files"]}
-    for name, entry in manifest["files"].items():
-        assert (output / name).read_text() == f"{entry['by']} {name}"
-    return manifest["word"]
 
 
 def refuse(*_: object) -> int:
@@ -454,3 +445,25 @@ def test_file_size_limit(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not listing(tmp_path)
+
+
+def test_a_read_only_bundle_is_replaced_without_a_trace():
+    """Its owner may replace it; what is left of it must not stay under a hidden name."""
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o777)
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException):
+                if os.geteuid() == 0:  # whom no mode stops
+                    os.setuid(65534)
+                output = Path(parent) / "bundle"
+                make(output, "old")
+                (output / "coarse.onnx").chmod(0o444)
+                output.chmod(0o555)
+                make(output, "new", force=True)
+                output.chmod(0o755)
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert [path.name for path in Path(parent).iterdir()] == ["bundle"]
+        assert word(Path(parent) / "bundle") == "new"

@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from vampconv.emit.commit import MANIFEST, recover, staged
+from vampconv.emit.commit import recover, staged
 from vampconv.emit.exchange import _renameat2
+from vampconv.emit.standing import MANIFEST
 from vampconv.errors import InputOutputError
+
+from .toy import listing, word
 
 CHILD = """
 import json, os, sys, time
 from pathlib import Path
 from vampconv.emit import exchange
-from vampconv.emit.commit import MANIFEST, staged
+from vampconv.emit.commit import staged
+from vampconv.emit.standing import MANIFEST
 from vampconv.errors import InputOutputError
 
 output, word, system, die_at, options, wait = sys.argv[1:]
@@ -70,19 +74,6 @@ def run(output: Path, word: str, **options) -> int:
     with start(output, word, **options) as child:
         child.communicate(timeout=60)
     return child.returncode
-
-
-def listing(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
-
-
-def word(output: Path) -> str:
-    """Which bundle stands there; it must be whole."""
-    manifest = json.loads((output / MANIFEST).read_text())
-    assert {path.name for path in output.iterdir()} == {MANIFEST, *manifest["files"]}
-    for name, entry in manifest["files"].items():
-        assert (output / name).read_text() == f"{entry['by']} {name}"
-    return manifest["word"]
 
 
 def make(output: Path, made: str, **options: bool) -> None:

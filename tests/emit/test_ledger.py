@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import pytest
@@ -11,18 +10,11 @@ import torch
 from vampconv.convert import Request, convert
 from vampconv.dialect import vamp
 from vampconv.errors import PluginError
-from vampconv.reference.config import VampNetConfig
 from vampconv.reference.random_checkpoint import checkpoint, random_fine_tune, random_state_dict
 from vampconv.rewrite import Exact, Rule, Stage
 from vampconv.rewrite import plugins as plugins_module
 
-CONFIG = VampNetConfig(
-    n_heads=2, n_layers=1, n_codebooks=2, latent_dim=3, embedding_dim=6, vocab_size=7, flash_attn=False
-)
-
-
-def manifest(bundle):
-    return json.loads((bundle / "vampconv.json").read_text())
+from ..common import manifest
 
 
 def fates(bundle):
@@ -217,10 +209,10 @@ def test_a_rule_that_drops_what_is_used_elsewhere_does_not_hide_it(workshop, wit
 
 def test_prefixed_names_stay_as_they_are_stored(workshop):
     place = workshop.place()
-    workshop.codec(place, CONFIG)
-    state = {f"_orig_mod.{n}": t for n, t in random_state_dict(CONFIG, 0).items()}
-    workshop.save(checkpoint(state, CONFIG.to_kwargs()), place / "model.pth")
-    tune = {f"_orig_mod.{n}": t for n, t in random_fine_tune(CONFIG, 1).items()}
+    workshop.codec(place)
+    state = {f"_orig_mod.{n}": t for n, t in random_state_dict(workshop.tiny, 0).items()}
+    workshop.save(checkpoint(state, workshop.tiny.to_kwargs()), place / "model.pth")
+    tune = {f"_orig_mod.{n}": t for n, t in random_fine_tune(workshop.tiny, 1).items()}
     workshop.save(tune, place / "tune.pth")
     convert(Request([place / "model.pth"], place / "out", loras=[place / "tune.pth"]))
     content = manifest(place / "out")
@@ -233,10 +225,10 @@ def test_prefixed_names_stay_as_they_are_stored(workshop):
 
 def test_tied_storages_are_two_tensors(workshop):
     place = workshop.place()
-    workshop.codec(place, CONFIG)
-    state = random_state_dict(CONFIG, 0, lora=False)
+    workshop.codec(place)
+    state = random_state_dict(workshop.tiny, 0, lora=False)
     state["transformer.layers.0.norm_3.weight"] = state["transformer.layers.0.norm_1.weight"]
-    workshop.save(checkpoint(state, CONFIG.to_kwargs()), place / "model.pth")
+    workshop.save(checkpoint(state, workshop.tiny.to_kwargs()), place / "model.pth")
     convert(Request([place / "model.pth"], place / "out"))
     assert fates(place / "out")["model.pth"] == {"used": len(state)}
 

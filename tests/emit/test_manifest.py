@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 import zipfile
@@ -20,9 +19,7 @@ from vampconv.convert.plan import unique_labels
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import InputOutputError
 
-
-def manifest(bundle):
-    return json.loads((bundle / "vampconv.json").read_text())
+from ..common import manifest
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import torch
 
 from vampconv.convert import Request, convert
 from vampconv.errors import BadInputError
-from vampconv.opsets import newest
 from vampconv.reference.random_checkpoint import checkpoint, random_state_dict
 
-OPSETS = sorted({17, 18, 20, 23, newest()})
+from ..common import OPSETS
+
 PARTS = {"coarse": "coarse", "c2f": "c2f", "coarse_ctrl": "coarse", "coarse_film": "coarse"}
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 everything = pytest.mark.parametrize("opset", OPSETS)

@@ -81,7 +81,7 @@ def test_read_from_the_weights(read, config, with_kwargs):
     found = read(random_state_dict(config, 0), config.to_kwargs() if with_kwargs else None)
     values = found.as_json()
     assert values == {**vars(config), "ctrl_dims": dict(config.ctrl_dims)}
-    assert found.kind == ("c2f" if config.n_conditioning_codebooks else "coarse")
+    assert found.part == ("c2f" if config.n_conditioning_codebooks else "coarse")
     assert found.n_predict == config.n_predict
 
 
@@ -254,6 +254,14 @@ def test_a_gap_among_the_layers(build):
         build(state)
 
 
+@pytest.mark.parametrize("number", ["1000000", "9" * 100])
+def test_a_layer_of_absurd_number(build, number):
+    """Not as many layers are tried."""
+    state = random_state_dict(CONFIG, 0) | {f"transformer.layers.{number}.norm_1.weight": torch.ones(9)}
+    with pytest.raises(BadInputError, match=rf"transformer\.layers\.2\., but goes on to layer {number};"):
+        build(state, {})
+
+
 @pytest.mark.parametrize("half", ["lora_A", "lora_B"])
 def test_half_a_pair(build, half):
     state = random_state_dict(CONFIG, 0, lora=False)
@@ -340,3 +348,10 @@ def test_kinds_of_golden_checkpoints_under_any_name(workshop, tmp_path, name, ki
     path.write_bytes((workshop.golden / f"{name}.pth").read_bytes())
     with open_checkpoint(path) as checkpoint:
         assert kind_of(checkpoint) is kind
+
+
+@pytest.mark.parametrize("rates", [[True, False], [], [10**100] * 60, [-8], ["8"], None])
+def test_nonsense_in_the_metadata_of_a_codec_is_no_fact(opened, rates):
+    kwargs = {"sample_rate": True, "decoder_rates": rates}
+    with opened(random_codec_tables(3, 7, 2, 1), kwargs) as codec:
+        assert CodecTables.of(codec).facts() == {}

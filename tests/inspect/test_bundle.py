@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 
 import numpy as np
 import onnx
 import pytest
 
-LINE = re.compile(r"vampconv: error\[(\d+)\]: [^\n]+; [^\n]+\n")
+from ..common import LINE
 
 
 @pytest.fixture
@@ -130,3 +129,12 @@ def test_a_directory_that_is_no_bundle(vampconv, workshop):
     ran = vampconv("inspect", workshop.golden)
     assert ran.code == 6
     assert "not a bundle" in ran.err
+
+
+def test_a_data_file_that_the_runtime_may_not_read(vampconv, copy):
+    """ONNX Runtime has an exception of its own for it."""
+    (copy / "coarse.onnx.data").unlink()
+    (copy / "coarse.onnx.data").mkdir()
+    ran = vampconv("inspect", copy, "--run")
+    assert ran.code == 6
+    assert LINE.fullmatch(ran.err)

@@ -13,7 +13,8 @@ import torch
 from vampconv.inspect.statistics import Statistics
 from vampconv.reference.random_checkpoint import checkpoint, random_state_dict
 
-LINE = re.compile(r"vampconv: error\[(\d+)\]: [^\n]+; [^\n]+\n")
+from ..common import LINE
+
 KINDS = {
     "coarse": "VampNet transformer",
     "c2f": "VampNet transformer",

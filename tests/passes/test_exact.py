@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vampconv.passes.exact import divide, foldable, gather, matmul, reduce_sum, rounded, sum_by_halves
+from vampconv.passes.exact import (
+    BY_ROWS,
+    argmax,
+    divide,
+    foldable,
+    gather,
+    matmul,
+    reduce_sum,
+    rounded,
+    sum_by_halves,
+)
 
 CHECKED = settings(deadline=None, max_examples=60, derandomize=True, print_blob=True)
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -169,7 +179,39 @@ def test_gather_takes_rows_by_any_shape_of_indices():
     np.testing.assert_array_equal(gather(x, np.array(1), axis=1), x[:, 1])
 
 
+@CHECKED
+@given(arrays.arrays(np.int8, (3, 5, 4), elements=st.integers(0, 2)), st.integers(-3, 2), st.booleans())
+def test_the_largest_is_the_first_or_last_of_equal_ones(x, axis, last):
+    found = argmax(x, axis=axis, keepdims=0, select_last_index=int(last))
+    for place in np.ndindex(found.shape):
+        row = np.moveaxis(x, axis, -1)[place].tolist()
+        equal = [i for i, value in enumerate(row) if value == max(row)]
+        assert found[place] == equal[-1 if last else 0]
+    assert found.dtype == np.int64
+    kept = argmax(x, axis=axis, select_last_index=int(last))
+    np.testing.assert_array_equal(kept, np.expand_dims(found, axis))
+
+
+def test_the_largest_is_sought_along_the_first_axis_by_default():
+    x = np.array([[1.0, 5.0], [1.0, 2.0], [0.0, 5.0]])
+    assert argmax(x).tolist() == [[0, 0]]
+    assert argmax(x, select_last_index=1).tolist() == [[1, 2]]
+    assert argmax(-np.abs(x) * 0 - 0.0, select_last_index=1).tolist() == [[2, 2]]
+
+
+def test_signs_and_maxima_are_those_of_onnx():
+    x = np.array([-np.inf, -2.0, -0.0, 0.0, 1e-300, np.nan])
+    np.testing.assert_array_equal(BY_ROWS["Sign"](x), [-1, -1, 0, 0, 1, np.nan])
+    np.testing.assert_array_equal(BY_ROWS["Max"](x, 1e-12), [1e-12, 1e-12, 1e-12, 1e-12, 1e-12, np.nan])
+
+
 def test_what_can_be_folded():
+    assert foldable("Sign", [(3,)], {})
+    assert foldable("ArgMax", [(3, 4)], {"axis": 1})
+    assert foldable("Max", [(3,), ()], {})
+    assert not foldable("Max", [(3,)], {})
+    assert not foldable("Max", [(3,), (3,), (3,)], {})
+    assert not foldable("ArgMin", [(3, 4)], {"axis": 1})
     assert foldable("Add", [(3,), (3,)], {})
     assert foldable("MatMul", [(3, 4), (4, 2)], {})
     assert not foldable("MatMul", [(2, 3, 4), (4, 2)], {})

@@ -106,9 +106,23 @@ class Tree:
         index = self.random.integers(0, 4, shape[0])
         return apply("Gather", inner, integers(*index), shape=shape, axis=0), a[index]
 
+    def sign(self, depth, shape):
+        inner, a = self.grow(depth, shape)
+        return apply("Sign", inner, shape=shape), np.sign(a)
 
-BINARY = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
-KINDS = ("leaf", "transpose", "concat", "reshape", "squeeze", "unsqueeze", "matmul", "reduce", "gather")
+    def nearest(self, depth, shape):
+        """Rows of one expression, chosen by where those of another are largest."""
+        (table, a), (scores, b) = self.grow(depth, (4, *shape[1:])), self.grow(depth, (shape[0], 4))
+        last = self.draw(st.integers(0, 1))
+        found = 3 - b[:, ::-1].argmax(1) if last else b.argmax(1)
+        chosen = apply("ArgMax", scores, shape=shape[:1], axis=-1, keepdims=0, select_last_index=last)
+        return apply("Gather", table, chosen, shape=shape, axis=0), a[found]
+
+
+BINARY = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Max": np.maximum}
+KINDS = (
+    "leaf", "transpose", "concat", "reshape", "squeeze", "unsqueeze", "matmul", "reduce", "gather", "sign", "nearest",
+)  # fmt: skip
 
 
 @st.composite
@@ -145,6 +159,21 @@ def merged(w, a, b, scale=0.125):
     return apply("Add", leaf(w), apply("Mul", product, leaf(np.float32(scale)), shape=w.shape), shape=w.shape)
 
 
+def requantized(table):
+    """Rows of the nearest direction, as the rule for it writes them down."""
+    rows = len(table)
+    squares = apply("Mul", leaf(table), leaf(table), shape=table.shape)
+    norm = apply(
+        "Sqrt", apply("ReduceSum", squares, integers(1), shape=(rows, 1), keepdims=1), shape=(rows, 1)
+    )
+    floor = apply("Max", norm, leaf(np.float32(1e-12)), shape=(rows, 1))
+    unit = apply("Div", leaf(table), floor, shape=table.shape)
+    turned = apply("Transpose", unit, shape=table.shape[::-1], perm=(1, 0))
+    scores = apply("MatMul", unit, turned, shape=(rows, rows))
+    nearest = apply("ArgMax", scores, shape=(rows,), axis=1, keepdims=0, select_last_index=0)
+    return apply("Gather", leaf(table), nearest, shape=table.shape, axis=0)
+
+
 def examples():
     g, v = tensors((40, 1, 1)), tensors((40, 9, 7))
     w, a, b = tensors((50, 30)), tensors((8, 30)), tensors((50, 8))
@@ -152,7 +181,12 @@ def examples():
     turned = apply("Transpose", lora, shape=(30, 50), perm=(1, 0))
     joined = apply("Concat", turned, turned, shape=(30, 100), axis=1)
     total = apply("ReduceSum", lora, integers(1), shape=(50,), keepdims=0)
+    table = tensors((60, 8))
+    table[40:] = 2 * table[:20]
     return {
+        "requantised": requantized(table),
+        "largest of columns": apply("ArgMax", lora, shape=(1, 30), axis=0),
+        "signs": apply("Sign", lora, shape=(50, 30)),
         "weight norm": weight_norm(g, v),
         "lora": lora,
         "transposed and joined": joined,
@@ -203,6 +237,32 @@ def test_other_types_are_computed_in_float64_too(dtype):
     found = evaluate(total)
     assert found.dtype == dtype
     assert found[:, 0].tolist() == np.array([1 + 2**-14, 9 + 2**-18]).astype(dtype).tolist()
+
+
+def test_an_index_is_an_integer_whatever_it_is_an_index_of():
+    x = leaf(np.float32([[1, 3, 3], [2, 2, 0]]))
+    for last, wanted in ((0, [1, 0]), (1, [2, 1])):
+        chosen = apply("ArgMax", x, shape=(2,), axis=-1, keepdims=0, select_last_index=last)
+        found = evaluate(chosen)
+        assert (chosen.dtype, found.dtype) == (ir.DataType.INT64, np.int64)
+        assert found.tolist() == wanted
+        shifted = apply("Add", chosen, integers(10), shape=(2,))
+        assert evaluate(shifted).tolist() == [n + 10 for n in wanted]
+        assert evaluate(shifted).dtype == np.int64
+    assert apply("Gather", x, chosen, shape=(2, 3), axis=0).dtype == ir.DataType.FLOAT
+
+
+def test_rows_that_differ_in_float64_alone_are_told_apart():
+    table = np.float32([[1, 0], [1, 2**-13], [1, 2**-12]])
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    assert (unit @ unit.T).argmax(1).tolist() != [0, 1, 2]
+    assert evaluate(requantized(table)).tolist() == table.tolist()
+
+
+def test_maxima_and_signs_of_integers_stay_integers():
+    x = integers(-3, 0, 2**53 + 1)
+    assert evaluate(apply("Max", x, integers(1), shape=(3,))).tolist() == [1, 1, 2**53 + 1]
+    assert evaluate(apply("Sign", x, shape=(3,))).tolist() == [-1, 0, 1]
 
 
 def test_integers_stay_integers():

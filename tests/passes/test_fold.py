@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from vampconv.dialect import NodeBuilder
-from vampconv.passes.fold import FoldedTensor, constant_array, expression_of, fold_constants
+from vampconv.dialect import OPS, NodeBuilder, vamp
+from vampconv.passes.expression import leaves
+from vampconv.passes.fold import FoldedTensor, expression_of, fold_constants
 from vampconv.passes.names import name_everything
 from vampconv.passes.shapes import infer_shapes
 from vampconv.passes.tidy import tidy
@@ -17,6 +18,8 @@ from vampconv.rewrite.engine import apply_rules
 from vampconv.rewrite.execute import load
 from vampconv.rewrite.plugins import installed_rules
 from vampconv.rewrite.sample_graph import build
+
+from ..common import OPSETS
 
 X = np.linspace(-2, 2, 8, dtype=np.float32).reshape(2, 4)
 LOWERING = [r for r in installed_rules() if r.stage is Stage.LOWER]
@@ -176,7 +179,7 @@ def test_shapes_follow_reshape_and_squeeze():
     model = g.model(g.op.Add(g.x, g.op.Unsqueeze(g.op.ReduceSum(flat, [1], keepdims=0), [0])))
     fold_constants(model)
     (weight,) = g.graph.initializers.values()
-    np.testing.assert_array_equal(constant_array(weight), [[1, 5, 9, 13]])
+    np.testing.assert_array_equal(weight.const_value.numpy(), [[1, 5, 9, 13]])
 
 
 def test_a_transposition_without_perm_reverses_the_axes():
@@ -212,3 +215,46 @@ def test_the_samples_of_every_rule_agree_after_folding(rule, opset):
                 results += load(model)({v.name: feeds[v.name] for v in model.graph.inputs})
             plain, folded = results
             assert rule.claim.breach(folded, plain) is None, rule.claim.breach(folded, plain)
+
+
+def requantization(table, opset):
+    """The graph that is left of a table, each row of which is quantised again."""
+    op = NodeBuilder("quantizer")
+    constant = op.constant(table, "table")
+    output = vamp(op).Requantize(constant)
+    output.name = "output"
+    graph = ir.Graph(
+        [], [output], nodes=op.nodes, initializers=[constant], opset_imports={"": opset, "vamp": 1}, name="g"
+    )
+    model = ir.Model(graph, ir_version=10)
+    apply_rules(model, LOWERING, opset=opset)
+    assert fold_constants(model) == 1
+    assert list(model.graph) == []
+    return model.graph.outputs[0].const_value
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("rows", [1, 2, 64, 1024])
+def test_a_table_that_is_quantised_again_folds_to_what_that_means(rows, opset):
+    random = np.random.default_rng(rows)
+    table = random.standard_normal((rows, 8)).astype(np.float32)
+    for factor in (1, 2, 0.25, -1):
+        to, of = random.integers(0, rows, (2, rows // 10))
+        table[to] = np.float32(factor) * table[of]
+    table[random.integers(0, rows, rows // 20)] = 0
+    meant = OPS["Requantize"].meaning(table.astype(np.float64)).astype(np.float32)
+    folded = requantization(table, opset)
+    assert folded.shape.numpy() == table.shape
+    assert (rows < 10) == (meant.tobytes() == table.tobytes())
+    np.testing.assert_array_equal(folded.numpy(), meant)
+    assert {leaf.name for leaf in leaves(folded.expression)} >= {"table"}
+    assert requantization(table, opset).numpy().tobytes() == folded.numpy().tobytes()
+
+
+def test_an_index_of_a_constant_can_be_computed_with():
+    g = Folding()
+    largest = g.op.ArgMax(g.weight("a", [[0, 5, 5, 1]]), axis=1, keepdims=0, select_last_index=1)
+    rows = g.op.Gather(g.weight("b", np.arange(20).reshape(5, 4)), g.op.Add(largest, 2), axis=0)
+    model = g.model(g.op.Add(g.x, rows))
+    assert fold_constants(model) == 1
+    np.testing.assert_array_equal(run(model)[0], X + np.float32([[16, 17, 18, 19]]))

@@ -16,8 +16,8 @@ def export(model, inputs, dynamic):
 
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning")
 @pytest.mark.parametrize("name", ["coarse", "c2f", "coarse_film", "coarse_ctrl"])
-def test_exported_model_runs_at_other_sizes(golden, relative_l2, name):
-    model = golden.model(name)
+def test_exported_model_runs_at_other_sizes(workshop, relative, name):
+    model = workshop.reference(name)
     batch, time = Dim.DYNAMIC, Dim.DYNAMIC
     dynamic = {"codes": {0: batch, 2: time}}
     if name == "coarse_film":
@@ -48,4 +48,4 @@ def test_exported_model_runs_at_other_sizes(golden, relative_l2, name):
         flat = [t for v in inputs.values() for t in (v.values() if isinstance(v, dict) else [v])]
         feeds = {i.name: t.numpy() for i, t in zip(session.get_inputs(), flat, strict=True)}
         (logits,) = session.run(None, feeds)
-        assert relative_l2(torch.from_numpy(logits), model(**inputs)) <= bound
+        assert relative(torch.from_numpy(logits), model(**inputs)) <= bound

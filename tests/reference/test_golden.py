@@ -19,13 +19,25 @@ CASES = [  # recording, checkpoint and fine-tune
     ("coarse_lora", "coarse", "coarse_lora"),
 ]
 BOUND = 5e-7  # measured: at most 2.9e-7
+
+
+def recorded(workshop, name):
+    """A recording of the original as tensors, and the arguments by which the reference repeats it."""
+    arrays = {key: torch.from_numpy(array) for key, array in workshop.recorded(name).items()}
+    inputs = {key: arrays[key] for key in ("codes", "r") if key in arrays}
+    for group, argument in (("ctrl/", "ctrls"), ("ctrl_mask/", "ctrl_masks")):
+        named = {key.removeprefix(group): arrays[key] for key in arrays if key.startswith(group)}
+        inputs |= {argument: named} if named else {}
+    return arrays, inputs
+
+
 cases = pytest.mark.parametrize(("recording", "base", "lora"), CASES, ids=[case[0] for case in CASES])
 
 
 @cases
-def test_every_recorded_tensor_is_repeated(golden, relative_l2, record_property, recording, base, lora):
-    arrays, inputs = golden.recorded(recording)
-    model = golden.model(base, lora)
+def test_every_recorded_tensor_is_repeated(workshop, relative, record_property, recording, base, lora):
+    arrays, inputs = recorded(workshop, recording)
+    model = workshop.reference(base, lora)
     with record_activations(model) as activations:
         logits = model(**inputs)
     found = {f"act/{path}": output for path, output in activations.items()}
@@ -37,7 +49,7 @@ def test_every_recorded_tensor_is_repeated(golden, relative_l2, record_property,
     assert outputs <= found.keys()
     if any(key.startswith("act/") for key in arrays):
         assert outputs == found.keys()
-    errors = {key: relative_l2(found[key], arrays[key]) for key in outputs}
+    errors = {key: relative(found[key], arrays[key]) for key in outputs}
     worst = max(errors, key=errors.__getitem__)
     record_property("logits", errors["logits"])
     record_property(f"worst of {len(errors)}: {worst}", errors[worst])
@@ -46,23 +58,25 @@ def test_every_recorded_tensor_is_repeated(golden, relative_l2, record_property,
 
 
 @cases
-def test_float64_agrees(golden, relative_l2, record_property, recording, base, lora):
-    arrays, inputs = golden.recorded(recording)
-    logits = golden.model(base, lora, dtype=torch.float64)(**inputs)
+def test_float64_agrees(workshop, relative, record_property, recording, base, lora):
+    arrays, inputs = recorded(workshop, recording)
+    logits = workshop.reference(base, lora, dtype=torch.float64)(**inputs)
     assert logits.dtype == torch.float64
-    assert torch.equal(golden.model(base, lora).double()(**inputs), logits)
-    errors = [relative_l2(other, logits) for other in (arrays["logits"], golden.model(base, lora)(**inputs))]
+    assert torch.equal(workshop.reference(base, lora).double()(**inputs), logits)
+    errors = [
+        relative(other, logits) for other in (arrays["logits"], workshop.reference(base, lora)(**inputs))
+    ]
     record_property("original and reference from float64", errors)
     assert max(errors) <= BOUND
 
 
 @cases
-def test_merged_pairs_compute_the_same(golden, relative_l2, recording, base, lora):
-    arrays, inputs = golden.recorded(recording)
-    model = golden.model(base, lora)
+def test_merged_pairs_compute_the_same(workshop, relative, recording, base, lora):
+    arrays, inputs = recorded(workshop, recording)
+    model = workshop.reference(base, lora)
     model.merge_lora()
     assert not any("lora" in name for name in model.state_dict())
-    assert relative_l2(model(**inputs), arrays["logits"]) <= BOUND
+    assert relative(model(**inputs), arrays["logits"]) <= BOUND
 
 
 @pytest.mark.parametrize(
@@ -78,14 +92,14 @@ def test_merged_pairs_compute_the_same(golden, relative_l2, recording, base, lor
         ("coarse_lora", "coarse", "coarse_lora", "transformer.layers.0.self_attn.fc.lora_A"),
     ],
 )
-def test_a_wrong_weight_is_seen(golden, relative_l2, recording, base, lora, weight):
-    arrays, inputs = golden.recorded(recording)
-    model = golden.model(base, lora)
+def test_a_wrong_weight_is_seen(workshop, relative, recording, base, lora, weight):
+    arrays, inputs = recorded(workshop, recording)
+    model = workshop.reference(base, lora)
     parameter = model.get_parameter(weight)
     parameter.data = parameter.data * 1.01
-    assert relative_l2(model(**inputs), arrays["logits"]) > 10 * BOUND
+    assert relative(model(**inputs), arrays["logits"]) > 10 * BOUND
 
 
-def test_a_fine_tune_matters(golden, relative_l2):
-    arrays, inputs = golden.recorded("coarse_lora")
-    assert relative_l2(golden.model("coarse")(**inputs), arrays["logits"]) > 0.01
+def test_a_fine_tune_matters(workshop, relative):
+    arrays, inputs = recorded(workshop, "coarse_lora")
+    assert relative(workshop.reference("coarse")(**inputs), arrays["logits"]) > 0.01

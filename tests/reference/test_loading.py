@@ -13,14 +13,18 @@ PAIR = "transformer.layers.1.feed_forward.w_1.lora"
 
 
 @pytest.fixture
-def parts(golden):
-    saved = golden.checkpoint("coarse")
-    return saved["state_dict"], saved["metadata"]["kwargs"], golden.tables()
+def parts(workshop):
+    saved = workshop.load("coarse")
+    return (
+        saved["state_dict"],
+        saved["metadata"]["kwargs"],
+        codec_tables(workshop.load("codec")["state_dict"]),
+    )
 
 
 @pytest.mark.parametrize("name", ["coarse", "c2f", "coarse_ctrl", "coarse_film"])
-def test_names_and_shapes_are_the_original_ones_in_its_order(golden, name):
-    ours, original = golden.model(name).state_dict(), golden.checkpoint(name)["state_dict"]
+def test_names_and_shapes_are_the_original_ones_in_its_order(workshop, name):
+    ours, original = workshop.reference(name).state_dict(), workshop.load(name)["state_dict"]
     assert [(n, t.shape) for n, t in ours.items()] == [(n, t.shape) for n, t in original.items()]
     assert all(torch.equal(ours[n], tensor) for n, tensor in original.items())
 
@@ -50,16 +54,16 @@ def test_pairs_may_be_absent_but_not_halved(parts):
             VampNetReference.from_state_dict(bare | {f"{PAIR}_{half}": state[f"{PAIR}_{half}"]}, *rest)
 
 
-def test_a_fine_tune_replaces_pairs(golden, parts):
+def test_a_fine_tune_replaces_pairs(workshop, parts):
     state, *rest = parts
-    fine = golden.checkpoint("coarse_lora")
+    fine = workshop.load("coarse_lora")
     one = {name: fine[name] for name in (f"{PAIR}_A", f"{PAIR}_B")}
     loaded = VampNetReference.from_state_dict(state, *rest, one).state_dict()
     assert all(torch.equal(tensor, (state | one)[name]) for name, tensor in loaded.items())
 
 
-def test_a_wrong_fine_tune_is_refused(golden, parts):
-    fine = golden.checkpoint("coarse_lora")
+def test_a_wrong_fine_tune_is_refused(workshop, parts):
+    fine = workshop.load("coarse_lora")
     half = {f"{PAIR}_A": fine[f"{PAIR}_A"]}
     stranger = {"transformer.layers.9.self_attn.fc.lora_A": fine[f"{PAIR}_A"]}
     stranger["transformer.layers.9.self_attn.fc.lora_B"] = fine[f"{PAIR}_B"]
@@ -89,17 +93,17 @@ def test_narrow_weights_are_widened(parts):
     assert all(torch.equal(loaded[name], tensor.float()) for name, tensor in half.items())
 
 
-def test_tables_must_fit(golden, parts):
+def test_tables_must_fit(workshop, parts):
     state, kwargs, tables = parts
     with pytest.raises(BadInputError, match="the codec has 3 codebooks, the model 4"):
         VampNetReference.from_state_dict(state, kwargs, tables[:3])
-    odd = codec_tables(golden.checkpoint("codec_odd")["state_dict"])
+    odd = codec_tables(workshop.load("codec_odd")["state_dict"])
     with pytest.raises(BadInputError, match=r"codec table 0 is \[32, 8\], not \[64, 8\]"):
         VampNetReference.from_state_dict(state, kwargs, odd)
 
 
-def test_tables_of_a_codec(golden):
-    state = golden.checkpoint("codec")["state_dict"]
+def test_tables_of_a_codec(workshop):
+    state = workshop.load("codec")["state_dict"]
     tables = codec_tables(state)
     assert [tuple(table.shape) for table in tables] == [(64, 8)] * 14
     assert torch.equal(tables[13], state["quantizer.quantizers.13.codebook.weight"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +12,10 @@ from vampconv.reference.config import VampNetConfig
 from vampconv.reference.random_checkpoint import COARSE, random_state_dict
 from vampconv.reference.vampnet import VampNetReference
 
-SCRIPT = Path(__file__).parents[2] / "fixtures" / "make_checkpoint.py"
+from ..common import ROOT
+
+SCRIPT = ROOT / "fixtures" / "make_checkpoint.py"
+TINY_CODEC = ["--encoder-dim", "2", "--decoder-dim", "16", "--vocab", "11"]
 TINY = ["--layers", "2", "--dim", "24", "--heads", "3", "--vocab", "11"]
 
 
@@ -42,7 +44,7 @@ def load(path):
 )
 def test_it_loads_strictly_and_runs(make, tmp_path, kind, options):
     assert make([kind, str(tmp_path / "model.pth"), *TINY, *options]) == 0
-    assert make(["codec-tables", str(tmp_path / "codec.pth"), "--vocab", "11"]) == 0
+    assert make(["codec", str(tmp_path / "codec.pth"), *TINY_CODEC]) == 0
     saved, codec = load(tmp_path / "model.pth"), load(tmp_path / "codec.pth")
     golden_codec = load(SCRIPT.parent / "golden/codec.pth")
     assert codec["metadata"]["kwargs"].keys() == golden_codec["metadata"]["kwargs"].keys()
@@ -62,18 +64,18 @@ def test_it_loads_strictly_and_runs(make, tmp_path, kind, options):
 
 
 def test_a_fine_tune_loads_over_its_base(make, tmp_path):
-    for kind in ("coarse", "fine-tune", "codec-tables"):
-        sizes = ["--vocab", "11"] if kind == "codec-tables" else TINY
+    for kind in ("coarse", "fine-tune", "codec"):
+        sizes = TINY_CODEC if kind == "codec" else TINY
         assert make([kind, str(tmp_path / f"{kind}.pth"), *sizes, "--seed", str(len(kind))]) == 0
     base, lora = load(tmp_path / "coarse.pth"), load(tmp_path / "fine-tune.pth")
-    tables = codec_tables(load(tmp_path / "codec-tables.pth")["state_dict"])
+    tables = codec_tables(load(tmp_path / "codec.pth")["state_dict"])
     model = VampNetReference.from_state_dict(base["state_dict"], base["metadata"]["kwargs"], tables, lora)
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in lora.items())
 
 
 @pytest.mark.parametrize("name", ["coarse", "c2f", "coarse_ctrl", "coarse_film"])
-def test_layout_and_scale_are_those_of_the_original(golden, name):
-    saved = golden.checkpoint(name)
+def test_layout_and_scale_are_those_of_the_original(workshop, name):
+    saved = workshop.load(name)
     original = saved["state_dict"]
     kwargs = saved["metadata"]["kwargs"]
     config = VampNetConfig.from_kwargs(kwargs)
@@ -85,8 +87,8 @@ def test_layout_and_scale_are_those_of_the_original(golden, name):
             assert 0.3 < state[name].std() / tensor.std() < 3, name
 
 
-def test_the_seed_decides(golden):
-    config = VampNetConfig.from_kwargs(golden.checkpoint("c2f")["metadata"]["kwargs"])
+def test_the_seed_decides(workshop):
+    config = VampNetConfig.from_kwargs(workshop.load("c2f")["metadata"]["kwargs"])
     first, again, other = (random_state_dict(config, seed) for seed in (7, 7, 8))
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
     assert not any(torch.equal(tensor, other[name]) for name, tensor in first.items())

@@ -67,7 +67,6 @@ def plugin(tmp_path, no_modules_left):  # noqa: ARG001
 def test_a_rule_file_is_read(plugin):
     (mine,) = directory_rules(plugin(gate=SIGMOID_GATE))
     assert mine.__name__ == "SigmoidGate"
-    assert mine.summary() == "``GatedGELU`` with the sigmoid that approximates GELU."
     assert audit(mine).compared > 0
 
 
@@ -152,6 +151,11 @@ def test_a_rule_that_lacks_a_piece_is_refused():
         lacking = type("Lacking", DropFiLM.__mro__[1:2], body)
         with pytest.raises(PluginError, match=f"rule Lacking .*lacks {piece}"):
             select_rules([lacking])
+
+
+def test_a_rule_of_no_stage_is_refused():
+    with pytest.raises(PluginError, match=r"rule Odd .*has the stage 'lower'; give one of Stage\.CANONICAL"):
+        select_rules([rule("Odd", DropFiLM.before, DropFiLM.after, stage="lower")])
 
 
 def gate_model():

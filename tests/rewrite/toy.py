@@ -89,7 +89,7 @@ class DropFiLM(Rule):
         return vamp(op).FiLM(x)
 
     @staticmethod
-    def after(op, x):  # noqa: ARG004
+    def after(_op, x):
         return x
 
     @staticmethod

@@ -9,7 +9,8 @@ import pickletools
 from collections.abc import Callable, Iterator
 
 from vampconv.checkpoint.budget import Budget
-from vampconv.checkpoint.constructors import build, construct, container_key, persistent
+from vampconv.checkpoint.constructors import build, construct, persistent
+from vampconv.checkpoint.containers import container_key
 from vampconv.checkpoint.source import AGAIN
 from vampconv.checkpoint.values import Opaque, PickleError
 from vampconv.errors import BadInputError, LimitError

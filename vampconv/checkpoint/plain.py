@@ -40,6 +40,7 @@ class Plain:
     def __init__(self, where: str) -> None:
         self._where = where
         self._done: dict[int, _Made] = {}
+        self._kept: list[object] = []  # an id stays its value's own only as long as the value lives
         self._open: set[int] = set()
 
     def __call__(self, value: object) -> object:
@@ -66,6 +67,7 @@ class Plain:
             if id(value) in self._open:
                 raise BadInputError(f"{self._where}: a value of the metadata contains itself", AGAIN)
             self._check(depth, 0)
+            self._kept.append(value)
             self._open.add(id(value))
             made = self._done[id(value)] = self._container(value, depth + 1)
             self._open.remove(id(value))

@@ -6,23 +6,27 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vampconv.convert.inputs import open_inputs
-from vampconv.convert.merge import merge
-from vampconv.convert.plan import Plan, make_plan
+from vampconv.convert.plan import Part, Plan, make_plan
 from vampconv.emit.commit import check_output, staged
 from vampconv.emit.computed import compute_weights
 from vampconv.emit.manifest import checkpoint_entry, manifest, model_entry, read_manifest, write_manifest
+from vampconv.emit.merge import merge
+from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
+from vampconv.opsets import OLDEST
 from vampconv.passes.pipeline import Options
 from vampconv.rewrite.plugins import directory_rules, installed_rules, select_rules
 
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Request:
     output: Path | None = None
     codec: Path | None = None
     loras: Sequence[Path] = ()
-    opset: int = 17
+    opset: int = OLDEST
     target: str = "portable"
     rule_directories: Sequence[Path] = ()
     enable: Sequence[str] = ()
@@ -69,7 +73,7 @@ class Conversion:
 
     output: Path
     manifest: dict[str, Any]
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
     dry_run: bool = False
 
 
@@ -88,34 +92,36 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
         if request.dry_run:
             check_output(request.bundle(), replace=request.force or request.add)
             plan = make_plan(inputs, options, stack)
-            _compute_everything(plan, advance)
+            _for_each_part(plan, advance, lambda part, count: compute_weights(part.model, count))
             return Conversion(request.bundle(), _describe(plan, []), plan.notes, dry_run=True)
         with staged(request.bundle(), force=request.force, keep_manifested=request.add) as directory:
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
             plan = make_plan(inputs, options, stack)
-            written = _write(plan, directory, advance)
+            written = _for_each_part(
+                plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
+            )
             wait(hashes)
             content = _describe(plan, written)
-            if request.add and (request.bundle() / "vampconv.json").exists():
+            if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
         return Conversion(request.bundle(), content, plan.notes)
 
 
-def _write(plan: Plan, directory: Path, advance: Advance) -> list[list[WrittenFile]]:
-    """Write all models, and check what was not read of the checkpoints."""
+def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[[int], None]], T]) -> list[T]:
+    """Do the work on every part, which counts its bytes; then check what was not read of the checkpoints."""
     total, done = sum(part.bytes for part in plan.parts), 0
 
-    def count(written: int) -> None:
+    def count(more: int) -> None:
         nonlocal done
-        done += written
+        done += more
         advance(done, total)
 
-    written = [write_model(part.model, directory, part.name, count) for part in plan.parts]
+    results = [work(part, count) for part in plan.parts]
     for checkpoint in plan.checkpoints():
         checkpoint.verify()
-    return written
+    return results
 
 
 def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str, Any]:
@@ -124,21 +130,5 @@ def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str,
         part.name: model_entry(part.model, own, part.architecture.as_json(), part.log.counts(), part.weights)
         for part, own in zip(plan.parts, files, strict=True)
     }
-    accounts = plan.ledger.accounts
-    checkpoints = [checkpoint_entry(a, plan.kinds[a.label].value) for a in accounts]
+    checkpoints = [checkpoint_entry(account) for account in plan.ledger.accounts]
     return manifest(models, checkpoints, [f for own in written for f in own], plan.facts)
-
-
-def _compute_everything(plan: Plan, advance: Advance) -> None:
-    """Compute every weight that would be written, so that a damaged or non-finite one is found."""
-    total, done = sum(part.bytes for part in plan.parts), 0
-
-    def count(computed: int) -> None:
-        nonlocal done
-        done += computed
-        advance(done, total)
-
-    for part in plan.parts:
-        compute_weights(part.model, count)
-    for checkpoint in plan.checkpoints():
-        checkpoint.verify()

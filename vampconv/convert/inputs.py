@@ -92,7 +92,7 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
         try:
             if not path.is_file():
                 continue
-            checkpoint = stack.enter_context(open_checkpoint(path))
+            checkpoint = _open(path, stack)
             if kind_of(checkpoint) is Kind.CODEC and fits(CodecTables.of(checkpoint)):
                 candidates.append(checkpoint)
         except (NotACheckpointError, UnsupportedModelError):

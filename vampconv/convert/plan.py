@@ -14,6 +14,7 @@ import onnx_ir as ir
 from vampconv.checkpoint import Checkpoint
 from vampconv.convert.inputs import Inputs, find_codec
 from vampconv.emit.ledger import Account, Ledger
+from vampconv.emit.manifest import PARTS
 from vampconv.errors import UsageError, VampconvError
 from vampconv.frontend import lora
 from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
@@ -49,7 +50,6 @@ class Plan:
 
     parts: Sequence[Part]
     ledger: Ledger
-    kinds: dict[str, Kind]
     facts: dict[str, Any]
     notes: Sequence[str]
 
@@ -69,36 +69,35 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
     models = [Weights(checkpoint) for checkpoint in inputs.transformers]
     codec = CodecTables.of(find_codec(inputs, lambda tables: _fits_all(models, tables), stack))
     architectures = {w: read_architecture(w, w.checkpoint.metadata, codec.vocab_size) for w in models}
-    by_kind = _one_of_each(architectures)
+    by_part = _one_of_each(architectures)
     fine_tunes = lora.match(
-        [Weights(c) for c in inputs.fine_tunes], {kind: architectures[w] for kind, w in by_kind.items()}
+        [Weights(c) for c in inputs.fine_tunes], {part: architectures[w] for part, w in by_part.items()}
     )
-    accounts = _accounts(by_kind, fine_tunes, codec)
-    ledger = Ledger([account for account, _ in accounts])
+    ledger = Ledger(_accounts(by_part, fine_tunes, codec))
     parts = []
-    for kind, weights in by_kind.items():
+    for part, weights in by_part.items():
         architecture = architectures[weights]
         tables = codec.take(architecture, weights.checkpoint.path.name)
-        model = build_vampnet(weights, architecture, tables, fine_tunes.get(kind), opset=options.opset)
+        model = build_vampnet(weights, architecture, tables, fine_tunes.get(part), opset=options.opset)
         log = compile_graph(model, options)
-        parts.append(Part(kind, architecture, model, log, ledger.post(f"{kind}.onnx", model, log.firings)))
+        rows = ledger.post(f"{part}.onnx", model, log.firings)
+        parts.append(Part(part, architecture, model, log, rows))
     ledger.settle()
-    kinds = {account.label: kind for account, kind in accounts}
-    return Plan(parts, ledger, kinds, codec.facts(), tuple(inputs.notes))
+    return Plan(parts, ledger, codec.facts(), tuple(inputs.notes))
 
 
 def _accounts(
-    by_kind: Mapping[str, Weights], fine_tunes: Mapping[str, Weights], codec: CodecTables
-) -> list[tuple[Account, Kind]]:
-    every = [*by_kind.values(), *fine_tunes.values(), codec.weights]
+    by_part: Mapping[str, Weights], fine_tunes: Mapping[str, Weights], codec: CodecTables
+) -> list[Account]:
+    every = [*by_part.values(), *fine_tunes.values(), codec.weights]
     label = dict(zip(every, unique_labels([w.checkpoint.path for w in every]), strict=True))
     accounts = []
-    for kind, weights in by_kind.items():
-        over = label[fine_tunes[kind]] if kind in fine_tunes else ""
-        accounts.append((Account(weights, label[weights], overridden_by=over), Kind.VAMPNET))
-    accounts += [(Account(w, label[w]), Kind.LORA) for w in fine_tunes.values()]
-    lender = Account(codec.weights, label[codec.weights], lends=True, idle_reason=IDLE_CODEC)
-    return [*accounts, (lender, Kind.CODEC)]
+    for part, weights in by_part.items():
+        over = label[fine_tunes[part]] if part in fine_tunes else ""
+        accounts.append(Account(weights, label[weights], Kind.VAMPNET, overridden_by=over))
+    accounts += [Account(w, label[w], Kind.LORA) for w in fine_tunes.values()]
+    lender = codec.weights
+    return [*accounts, Account(lender, label[lender], Kind.CODEC, lends=True, idle_reason=IDLE_CODEC)]
 
 
 def unique_labels(paths: Sequence[Path]) -> list[str]:
@@ -124,10 +123,10 @@ def _fits_all(models: Sequence[Weights], tables: CodecTables) -> bool:
 def _one_of_each(architectures: dict[Weights, VampNetArchitecture]) -> dict[str, Weights]:
     chosen: dict[str, Weights] = {}
     for weights, architecture in architectures.items():
-        other = chosen.setdefault(architecture.kind, weights)
+        other = chosen.setdefault(architecture.part, weights)
         if other is not weights:
             both = f"{other.checkpoint.path} and {weights.checkpoint.path}"
             raise UsageError(
-                f"two {architecture.kind} models were given: {both}", "convert them in two calls"
+                f"two {architecture.part} models were given: {both}", "convert them in two calls"
             )
-    return dict(sorted(chosen.items(), key=lambda item: item[0] != "coarse"))
+    return {part: chosen[part] for part in PARTS if part in chosen}

@@ -5,6 +5,7 @@ Importing this package registers every op in :data:`OPS`.
 
 from vampconv.dialect import (
     attention,
+    batch_norm,
     classifier,
     control,
     embedding,
@@ -13,6 +14,9 @@ from vampconv.dialect import (
     linear,
     lora,
     norm,
+    padding,
+    snake,
+    vector_quantize,
     weight_norm,
 )
 from vampconv.dialect.builder import NodeBuilder, Ops, vamp
@@ -27,6 +31,7 @@ __all__ = [
     "Op",
     "Ops",
     "attention",
+    "batch_norm",
     "classifier",
     "control",
     "embedding",
@@ -36,6 +41,9 @@ __all__ = [
     "linear",
     "lora",
     "norm",
+    "padding",
+    "snake",
     "vamp",
+    "vector_quantize",
     "weight_norm",
 ]

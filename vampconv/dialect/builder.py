@@ -10,6 +10,9 @@ import onnx_ir as ir
 
 from vampconv.dialect.op import DOMAIN, OPS, Array, Dims
 
+MODULE = "vampconv.module"
+"""Key of a node's metadata: the path of the module that it stands for."""
+
 Emit = Callable[[str, str, tuple[Any, ...], dict[str, Any], int], Any]
 
 
@@ -48,7 +51,7 @@ class NodeBuilder(Ops):
     Parameters
     ----------
     module
-        Path of the module that new nodes stand for; it names nodes and values.
+        Path of the module that new nodes stand for.
 
     """
 
@@ -75,7 +78,7 @@ class NodeBuilder(Ops):
     ) -> Any:
         values = [v if v is None or isinstance(v, ir.Value) else self.constant(v) for v in inputs]
         node = ir.node(op_type, values, attributes, domain=domain, num_outputs=outputs)
-        node.metadata_props["vampconv.module"] = self.module
+        node.metadata_props[MODULE] = self.module
         if domain == DOMAIN and op_type in OPS:
             _infer(node, attributes)
         self.nodes.append(node)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 DOMAIN = "vamp"
 VERSION = 1
+"""Of the domain's ops, as a graph imports them."""
 
 Dim = int | str | None
 """A size, the name of a dynamic dimension (``"time"``), or unknown."""

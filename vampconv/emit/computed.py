@@ -1,8 +1,10 @@
-"""The values of a model's weights, which must be finite."""
+"""The values of a model's weights: computed a few ahead, in order, and finite."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +14,11 @@ from vampconv.errors import BadInputError
 from vampconv.frontend.weights import WeightTensor
 from vampconv.passes.expression import leaves
 from vampconv.passes.fold import expression_of
+
+WORKERS = 2
+"""Constants computed at a time, while another is written."""
+AHEAD = 1 << 26
+"""Bytes of constants that may be computed before their turn."""
 
 
 def finite_array(value: ir.Value) -> Array:
@@ -35,7 +42,29 @@ def finite_array(value: ir.Value) -> Array:
     return array
 
 
+def computed(values: Iterable[ir.Value]) -> Iterator[Array]:
+    """The constants' arrays, in order; up to `AHEAD` bytes of them are computed before their turn."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        pending: deque[tuple[int, Future[Array]]] = deque()
+        outstanding = 0
+        try:
+            for value in values:
+                tensor = value.const_value
+                assert tensor is not None
+                pending.append((tensor.nbytes, pool.submit(finite_array, value)))
+                outstanding += tensor.nbytes
+                while outstanding > AHEAD and len(pending) > WORKERS:
+                    size, future = pending.popleft()
+                    outstanding -= size
+                    yield future.result()
+            while pending:
+                yield pending.popleft()[1].result()
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
 def compute_weights(model: ir.Model, advance: Callable[[int], None] = lambda _: None) -> None:
     """Compute every weight of a model and keep none: for the errors that writing it would raise."""
-    for value in model.graph.initializers.values():
-        advance(finite_array(value).nbytes)
+    for array in computed(model.graph.initializers.values()):
+        advance(array.nbytes)

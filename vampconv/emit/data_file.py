@@ -1,11 +1,10 @@
-"""The data file of a model: its large constants, computed a few ahead and written one after another."""
+"""The data file of a model: its large constants, written one after another."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -13,15 +12,10 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from vampconv.dialect.op import Array
-from vampconv.emit.computed import finite_array
+from vampconv.emit.computed import computed
 
 ALIGNMENT = 4096
 """Constants begin at multiples of this, so that a runtime can map them."""
-WORKERS = 2
-"""Constants computed at a time, while another is written."""
-AHEAD = 1 << 26
-"""Bytes of constants that may be computed before their turn to be written."""
 FLUSH = 1 << 27
 """Bytes after which the system is told to write to the disk, so that little is left to wait for at the end."""
 
@@ -74,25 +68,3 @@ def _write_all(write: Callable[[memoryview], int], data: bytes | memoryview) -> 
     rest = memoryview(data)
     while rest:
         rest = rest[write(rest) :]
-
-
-def computed(values: Iterable[ir.Value]) -> Iterator[Array]:
-    """The constants' arrays, in order; up to `AHEAD` bytes of them are computed before their turn."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        pending: deque[tuple[int, Future[Array]]] = deque()
-        outstanding = 0
-        try:
-            for value in values:
-                tensor = value.const_value
-                assert tensor is not None
-                pending.append((tensor.nbytes, pool.submit(finite_array, value)))
-                outstanding += tensor.nbytes
-                while outstanding > AHEAD and len(pending) > WORKERS:
-                    size, future = pending.popleft()
-                    outstanding -= size
-                    yield future.result()
-            while pending:
-                yield pending.popleft()[1].result()
-        finally:
-            for _, future in pending:
-                future.cancel()

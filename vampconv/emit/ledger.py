@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from vampconv.errors import PluginError
+from vampconv.frontend.kinds import Kind
 from vampconv.frontend.weights import Weights, WeightTensor
 from vampconv.passes.expression import Expression, leaves
 from vampconv.passes.fold import expression_of
@@ -56,6 +57,7 @@ class Account:
     weights: Weights
     label: str
     """What the checkpoint is called in the ledger: its file name, with as many folders as make it unique."""
+    kind: Kind
     lends: bool = False
     """Whether its tensors are lent to models (a codec's tables): those not asked for stay unused."""
     overridden_by: str = ""
@@ -101,7 +103,7 @@ class Ledger:
 
     def __init__(self, accounts: Sequence[Account]) -> None:
         self.accounts = tuple(accounts)
-        self._by_checkpoint = {id(a.weights.checkpoint): a for a in accounts}
+        self._by_checkpoint = {a.weights.checkpoint: a for a in accounts}
 
     def post(self, file: str, model: ir.Model, firings: Iterable[Firing]) -> list[dict[str, Any]]:
         """Enter the weights of a compiled model; return what each is computed from, for the manifest."""
@@ -133,7 +135,7 @@ class Ledger:
     def _enter(self, use: str, expression: Expression) -> Iterable[str]:
         for leaf in leaves(expression):
             if isinstance(leaf.tensor, WeightTensor):
-                account = self._by_checkpoint[id(leaf.tensor.checkpoint)]
+                account = self._by_checkpoint[leaf.tensor.checkpoint]
                 entry = account.entries[leaf.tensor.source.name]
                 if use not in entry.uses:
                     entry.uses.append(use)

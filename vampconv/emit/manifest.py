@@ -12,13 +12,15 @@ import onnx_ir as ir
 
 from vampconv import __version__
 from vampconv.emit.ledger import Account
+from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile
 from vampconv.errors import InputOutputError
 
-MANIFEST = "vampconv.json"
 FORMAT = 1
 MODEL_KEYS = {"file", "data", "architecture", "opset", "inputs", "nodes", "rules", "initializers"}
 CHECKPOINT_KEYS = {"file", "kind", "sha256", "tensors"}
+PARTS = ("coarse", "c2f")
+"""The parts of a bundle, in the order in which they stand in it."""
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
 SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}
 """Lengths in which the original runs its models."""
@@ -47,12 +49,12 @@ def model_entry(
     }
 
 
-def checkpoint_entry(account: Account, kind: str) -> dict[str, Any]:
+def checkpoint_entry(account: Account) -> dict[str, Any]:
     """The manifest's entry of one checkpoint: its identity and its part of the ledger."""
     checkpoint = account.weights.checkpoint
     return {
         "file": account.label,
-        "kind": kind,
+        "kind": account.kind.value,
         "format": checkpoint.format,
         "bytes": checkpoint.size,
         "sha256": checkpoint.sha256(),

@@ -160,8 +160,16 @@ def _discard(place: Place, staging: Path) -> None:
     """Remove a staging directory and the old bundle moved aside for it, unless the journal needs them yet."""
     with suppress(OSError):
         if staging not in (pending(place.journal) or ()):
-            shutil.rmtree(staging, ignore_errors=True)
-            shutil.rmtree(aside(staging), ignore_errors=True)
+            for leftover in (staging, aside(staging)):
+                _remove_tree(leftover)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a directory, as far as that is possible; a bundle may have been made read-only."""
+    for folder, _, _ in os.walk(directory):
+        with suppress(OSError):
+            Path(folder).chmod(stat.S_IRWXU)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def sweep(place: Place) -> None:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from vampconv import __version__
 from vampconv.emit.computed import finite_array
-from vampconv.emit.data_file import computed, write_data
+from vampconv.emit.data_file import write_data
 from vampconv.errors import VampconvError
 
 EXTERNAL = 256
@@ -69,12 +69,6 @@ def write_model(
     path.write_bytes(content)
     _check(path)
     return [WrittenFile(path.name, len(content), hashlib.sha256(content).hexdigest()), *written]
-
-
-def compute_weights(model: ir.Model, advance: Callable[[int], None] = lambda _: None) -> None:
-    """Compute every constant that `write_model` would write, and keep none; what it would raise is raised."""
-    for array in computed(model.graph.initializers.values()):
-        advance(array.nbytes)
 
 
 def _check(path: Path) -> None:

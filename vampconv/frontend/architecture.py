@@ -38,8 +38,8 @@ class VampNetArchitecture:
     ctrl_dims: Mapping[str, int]
 
     @property
-    def kind(self) -> str:
-        """``c2f`` for a model with conditioning codebooks, else ``coarse``."""
+    def part(self) -> str:
+        """The part of a bundle that it is: ``c2f`` for a model with conditioning codebooks, else ``coarse``."""
         return "c2f" if self.n_conditioning_codebooks else "coarse"
 
     @property
@@ -101,10 +101,10 @@ def read_architecture(
     if rest or not 1 <= predicted <= codebooks:
         raise BadInputError(
             f"{name}: classifier.layers.0 has {rows} rows, not {vocab} for 1 to {codebooks} codebooks",
-            "the metadata or the codec is not this model's",
+            "give the codec that it was trained with, or a checkpoint with its own metadata",
         )
     found = VampNetArchitecture(
-        n_layers=1 + max((int(m[1]) for n in weights.tensors if (m := LAYER.match(n))), default=-1),
+        n_layers=_layers(weights, name),
         n_heads=_heads(weights, given, dim, name, flash=flash),
         embedding_dim=dim,
         n_codebooks=codebooks,
@@ -139,9 +139,22 @@ def _heads(weights: Weights, given: Mapping[str, Any], dim: int, name: str, *, f
         )
     if dim % heads:
         raise BadInputError(
-            f"{name}: {heads} attention heads do not divide {dim} features", "the sizes contradict"
+            f"{name}: {heads} attention heads do not divide {dim} features",
+            "get the checkpoint that was saved",
         )
     return heads
+
+
+def _layers(weights: Weights, name: str) -> int:
+    """Number of layers; a gap is refused here, since a number in a name may be larger than any list of them."""
+    found = {int(m[1]) for n in weights.tensors if (m := LAYER.match(n))}
+    gap = next(i for i in range(len(found) + 1) if i not in found)
+    if gap < len(found):
+        raise BadInputError(
+            f"{name} misses every tensor of transformer.layers.{gap}., but goes on to layer {max(found)}",
+            "the checkpoint is incomplete or altered: get the whole one",
+        )
+    return gap
 
 
 def _agree(found: VampNetArchitecture, given: Mapping[str, Any], name: str) -> None:
@@ -151,11 +164,13 @@ def _agree(found: VampNetArchitecture, given: Mapping[str, Any], name: str) -> N
         if there != here:
             raise BadInputError(
                 f"{name}: the metadata says {field.name}={there!r}, the weights {here!r}",
-                "weights and metadata are not of one model",
+                "get a checkpoint whose weights and metadata are of one model",
             )
     mode = given.get("noise_mode", KNOWN_NOISE_MODE)
     if mode != KNOWN_NOISE_MODE:
-        raise UnsupportedModelError(f"{name} says noise_mode={mode!r}", "only masked models can be converted")
+        raise UnsupportedModelError(
+            f"{name} says noise_mode={mode!r}", f"convert a model of noise_mode={KNOWN_NOISE_MODE!r}"
+        )
 
 
 def _plain(value: object) -> Any:
@@ -170,21 +185,22 @@ def _is_size(value: object) -> TypeGuard[int]:
 
 
 def _matrix(weights: Weights, name: str) -> tuple[int, int]:
-    shape = weights.shape(name)
-    if len(shape) != 2 or 0 in shape:
-        raise BadInputError(
-            f"{weights.checkpoint.path.name}: {name} is {list(shape)}, not a matrix", "it is damaged"
-        )
-    return shape[0], shape[1]
+    rows, columns = _sizes(weights, name, 2, "matrix")
+    return rows, columns
 
 
 def _length(weights: Weights, name: str) -> int:
+    return _sizes(weights, name, 1, "vector")[0]
+
+
+def _sizes(weights: Weights, name: str, rank: int, what: str) -> tuple[int, ...]:
     shape = weights.shape(name)
-    if len(shape) != 1 or 0 in shape:
+    if len(shape) != rank or 0 in shape:
         raise BadInputError(
-            f"{weights.checkpoint.path.name}: {name} is {list(shape)}, not a vector", "it is damaged"
+            f"{weights.checkpoint.path.name}: {name} is {list(shape)}, not a {what}",
+            "the checkpoint is altered: get the one that was saved",
         )
-    return shape[0]
+    return shape
 
 
 def _second(weights: Weights, name: str) -> int:

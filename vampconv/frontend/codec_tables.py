@@ -76,9 +76,14 @@ class CodecTables:
         kwargs = self.weights.checkpoint.metadata.get("kwargs")
         given: Mapping[str, Any] = kwargs if isinstance(kwargs, Mapping) else {}
         facts: dict[str, Any] = {}
-        if isinstance(given.get("sample_rate"), int):
+        if _is_count(given.get("sample_rate")):
             facts["sample_rate"] = given["sample_rate"]
         rates = given.get("decoder_rates")
-        if isinstance(rates, (list, tuple)) and all(isinstance(r, int) for r in rates):
-            facts["hop"] = prod(rates)
+        if isinstance(rates, (list, tuple)) and rates and all(map(_is_count, rates)):
+            hop = prod(rates)
+            facts |= {"hop": hop} if _is_count(hop) else {}
         return facts
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31

@@ -12,12 +12,12 @@ from vampconv.frontend.weights import plain_name
 
 
 class Kind(enum.Enum):
-    """The families of checkpoints that are recognised."""
+    """The families of checkpoints that are recognised, in the order in which a ledger lists them."""
 
     VAMPNET = "VampNet transformer"
+    LORA = "LoRA fine-tune"
     CODEC = "LAC codec"
     WAVEBEAT = "WaveBeat beat tracker"
-    LORA = "LoRA fine-tune"
 
 
 def kind_of(checkpoint: Checkpoint) -> Kind:

@@ -9,7 +9,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from vampconv.dialect import NodeBuilder, vamp
+from vampconv.dialect import DOMAIN, NodeBuilder, vamp
+from vampconv.dialect.op import VERSION
 from vampconv.frontend.lora import SCALE, pair_of
 from vampconv.frontend.weights import Weights
 
@@ -47,6 +48,7 @@ class ModuleBuilder:
         self.op = NodeBuilder()
         self.vamp = vamp(self.op)
         self.inputs: list[ir.Value] = []
+        self._tensors: dict[str, ir.Value] = {}
 
     @property
     def path(self) -> str:
@@ -71,7 +73,13 @@ class ModuleBuilder:
 
     def weight(self, name: str, *shape: int) -> ir.Value:
         """A weight of the present module."""
-        return self.weights.take(f"{self.path}.{name}", *shape)
+        return self.tensor(f"{self.path}.{name}", *shape)
+
+    def tensor(self, name: str, *shape: int) -> ir.Value:
+        """A weight by its whole name; asked for again, the same value."""
+        if name not in self._tensors:
+            self._tensors[name] = self.weights.take(name, *shape)
+        return self._tensors[name]
 
     def linear(self, name: str, x: ir.Value, out: int, into: int) -> ir.Value:
         """A linear without a bias; an adaptable one with the LoRA pair over it that there is."""
@@ -95,20 +103,8 @@ class ModuleBuilder:
         return total
 
     def finish(self, name: str, output: ir.Value, opset: int, architecture: Mapping[str, Any]) -> ir.Model:
-        """The model, after every tensor was asked for.
-
-        Raises
-        ------
-        BadInputError
-            If a tensor is missing or has the wrong shape.
-        UnsupportedModelError
-            If there is a tensor that was not asked for.
-
-        """
-        self.weights.settle()
-        if self.fine_tune:
-            self.fine_tune.settle()
-        opsets = {"": opset, "vamp": 1}
+        """The model of all that was built."""
+        opsets = {"": opset, DOMAIN: VERSION}
         graph = ir.Graph(self.inputs, [output], nodes=self.op.nodes, name=name, opset_imports=opsets)
         used = (v for node in graph for v in node.inputs if v is not None and v.const_value is not None)
         for constant in dict.fromkeys(used):

@@ -52,7 +52,10 @@ def build_vampnet(
     builder = ModuleBuilder(weights, fine_tune, architecture.adaptable())
     logits = _Transformer(builder, architecture).logits(tables)
     logits.name = "logits"
-    return builder.finish(architecture.kind, logits, opset, architecture.as_json())
+    weights.settle()
+    if fine_tune:
+        fine_tune.settle()
+    return builder.finish(architecture.part, logits, opset, architecture.as_json())
 
 
 class _Transformer:
@@ -78,7 +81,7 @@ class _Transformer:
 
     def embedding(self, codes: ir.Value, tables: Sequence[ir.Value]) -> ir.Value:
         b, width = self.b, self.a.n_codebooks * self.a.latent_dim
-        mask = b.weights.take(MASK, self.a.n_codebooks, self.a.latent_dim)
+        mask = b.tensor(MASK, self.a.n_codebooks, self.a.latent_dim)
         with b.module("embedding"):
             latents = [b.vamp.CodebookEmbedding(codes, t, mask, codebook=i) for i, t in enumerate(tables)]
             joined = b.op.Concat(*latents, axis=-1)
@@ -147,7 +150,7 @@ class _Transformer:
         q = b.linear("w_qs", x, dim, dim)
         k = b.linear("w_ks", x, dim, dim)
         v = b.linear("w_vs", x, dim, dim)
-        table = b.weights.take(POSITION_TABLE, BUCKETS, heads)
+        table = b.tensor(POSITION_TABLE, BUCKETS, heads)
         bias = b.vamp.RelativePositionBias(length, table, max_distance=MAX_DISTANCE)
         return b.linear("fc", b.vamp.Attention(q, k, v, bias, heads=heads), dim, dim)
 

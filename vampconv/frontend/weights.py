@@ -58,8 +58,9 @@ class Weights:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.tensors: dict[str, CheckpointTensor] = {}
-        self.taken: dict[str, ir.Value] = {}
+        self.taken: set[str] = set()
         self.set_aside: set[str] = set()
+        self.ignored: dict[str, str] = {}
         self.missing: list[str] = []
         self.misshapen: list[str] = []
         for name, tensor in checkpoint.tensors.items():
@@ -87,11 +88,13 @@ class Weights:
         return self.tensors[name].shape
 
     def take(self, name: str, *shape: int) -> ir.Value:
-        """The constant of a tensor that must have this shape."""
-        if name not in self.taken:
-            self.taken[name] = self._value(name, shape)
+        """A constant, for one graph, of a tensor that must have this shape."""
+        self.taken.add(name)
         self.expect(name, shape)
-        return self.taken[name]
+        value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
+        if name in self.tensors:
+            value.const_value = WeightTensor(self.checkpoint, self.tensors[name], name)
+        return value
 
     def expect(self, name: str, shape: tuple[int, ...]) -> None:
         """Note a want: the tensor, in this shape."""
@@ -107,12 +110,10 @@ class Weights:
         """Note tensors that are known and deliberately not put into the graph."""
         self.set_aside.update(names)
 
-    def _value(self, name: str, shape: tuple[int, ...]) -> ir.Value:
-        kind = ir.TensorType(ir.DataType.FLOAT)
-        value = ir.Value(name=name, shape=ir.Shape(shape), type=kind)
+    def ignore(self, name: str, reason: str) -> None:
+        """Note a tensor that the model does not compute with, where it is there."""
         if name in self.tensors:
-            value.const_value = WeightTensor(self.checkpoint, self.tensors[name], name)
-        return value
+            self.ignored[name] = reason
 
     def settle(self) -> None:
         """Raise if a want was not met, or a tensor was not wanted.
@@ -126,7 +127,7 @@ class Weights:
 
         """
         self.settle_wants()
-        unexpected = [n for n in self.tensors if n not in self.taken and n not in self.set_aside]
+        unexpected = [n for n in self.tensors if n not in {*self.taken, *self.set_aside, *self.ignored}]
         if unexpected:
             raise self._error("holds unexpected", unexpected, UnsupportedModelError)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from vampconv.dialect.op import Array
 from vampconv.emit.manifest import read_manifest
@@ -68,14 +68,8 @@ def _session(path: Path) -> Any:
     options.log_severity_level = 4
     try:
         return InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (
-        state.Fail,
-        state.InvalidArgument,
-        state.NotImplemented,
-        state.NoSuchFile,
-        state.InvalidProtobuf,
-        state.InvalidGraph,
-        state.RuntimeException,
+    except tuple(
+        v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)
     ) as error:
         told = str(error).strip().splitlines()[0]
         raise InputOutputError(f"{path} cannot be run: {told}", "convert again with --force") from error

@@ -17,6 +17,7 @@ from vampconv.frontend.kinds import Kind, kind_of
 from vampconv.frontend.vampnet import build_vampnet
 from vampconv.frontend.weights import Weights, WeightTensor, plain_name
 from vampconv.inspect.statistics import Statistics
+from vampconv.opsets import OLDEST
 from vampconv.passes.expression import leaves
 from vampconv.passes.fold import expression_of
 from vampconv.passes.pipeline import Options, compile_graph
@@ -84,11 +85,11 @@ def _transformer(checkpoint: Checkpoint) -> dict[str, Any]:
     weights = Weights(checkpoint)
     try:
         architecture = read_architecture(weights, checkpoint.metadata, None)
-        facts: dict[str, Any] = {"architecture": {"kind": architecture.kind, **architecture.as_json()}}
+        facts: dict[str, Any] = {"architecture": {"kind": architecture.part, **architecture.as_json()}}
     except VampconvError as error:
         return {"problem": str(error)}
     try:
-        model = build_vampnet(weights, architecture, _placeholders(architecture), opset=17)
+        model = build_vampnet(weights, architecture, _placeholders(architecture), opset=OLDEST)
         log = compile_graph(model, Options(rules=select_rules(installed_rules())))
     except VampconvError as error:
         return facts | {"problem": str(error)}

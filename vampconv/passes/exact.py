@@ -61,6 +61,13 @@ def gather(x: Array, indices: Array, *, axis: int = 0) -> Array:
     return np.asarray(np.take(x, indices, axis=axis))
 
 
+def argmax(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Array:
+    """ONNX ArgMax; of several largest elements the first, unless the last is asked for."""
+    if select_last_index:
+        return x.shape[axis] - 1 - argmax(np.flip(x, axis), axis=axis, keepdims=keepdims)
+    return np.asarray(np.argmax(x, axis=axis, keepdims=bool(keepdims)))
+
+
 def rounded(x: Array, dtype: np.dtype[Any]) -> Array:
     """The nearest numbers of `dtype`, ties to even.
 
@@ -81,12 +88,14 @@ BY_ROWS: Mapping[str, Callable[..., Array]] = {
     "Mul": np.multiply,
     "Div": divide,
     "Sqrt": np.sqrt,
+    "Sign": np.sign,
+    "Max": np.maximum,
     "MatMul": matmul,
     "ReduceSum": reduce_sum,
 }
 """Operations whose rows (axis 0) can be computed block by block."""
 
-WHOLE: Mapping[str, Callable[..., Array]] = {"Gather": gather}
+WHOLE: Mapping[str, Callable[..., Array]] = {"Gather": gather, "ArgMax": argmax}
 """Operations that need their whole inputs."""
 
 MOVES = frozenset({"Transpose", "Concat", "Reshape", "Squeeze", "Unsqueeze"})
@@ -97,6 +106,8 @@ def foldable(op_type: str, shapes: list[tuple[int, ...]], attributes: Mapping[st
     """Whether an operation on constants of these shapes can be folded."""
     if op_type == "MatMul":
         return len(shapes) == 2 and len(shapes[0]) == len(shapes[1]) == 2
+    if op_type == "Max":
+        return len(shapes) == 2
     if op_type == "ReduceSum":
         return len(shapes) == 2 and not attributes.get("noop_with_empty_axes")
     return op_type in BY_ROWS or op_type in WHOLE or op_type in MOVES

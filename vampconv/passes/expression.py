@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -49,13 +49,18 @@ class Apply:
 
     @property
     def dtype(self) -> ir.DataType:
-        return self.arguments[0].dtype
+        return result_dtype(self.op_type, self.arguments)
 
     def __str__(self) -> str:
         return f"{self.op_type}({', '.join(map(str, self.arguments))})"
 
 
 Expression = Leaf | Apply
+
+
+def result_dtype(op_type: str, arguments: Sequence[Expression]) -> ir.DataType:
+    """Type of an operation's result: that of its first argument, but for an index."""
+    return ir.DataType.INT64 if op_type == "ArgMax" else arguments[0].dtype
 
 
 def leaves(expression: Expression) -> Iterator[Leaf]:
@@ -79,7 +84,7 @@ def evaluate(expression: Expression) -> Array:
 class Evaluation:
     """One evaluation; leaves and shared parts are read and computed once."""
 
-    known: dict[int, Array] = field(default_factory=dict)
+    known: dict[Expression, Array] = field(default_factory=dict)
 
     def fill(self, out: Array, expression: Expression) -> None:
         """Write the value into `out`, which may be a view into a larger array."""
@@ -148,18 +153,17 @@ class Evaluation:
 
     def whole(self, expression: Expression) -> Array:
         """The whole value: a leaf as stored, anything else in float64 (integers in int64)."""
-        key = id(expression)
-        if key not in self.known:
+        if expression not in self.known:
             if isinstance(expression, Leaf):
-                self.known[key] = expression.tensor.numpy()
+                self.known[expression] = expression.tensor.numpy()
             elif expression.op_type in COMPUTED and not self.has_rows(expression):
                 arguments = [_wide(self.whole(a)) for a in expression.arguments]
-                self.known[key] = COMPUTED[expression.op_type](*arguments, **expression.attributes)
+                self.known[expression] = COMPUTED[expression.op_type](*arguments, **expression.attributes)
             else:
                 is_float = expression.dtype.is_floating_point()
-                self.known[key] = np.empty(expression.shape, np.float64 if is_float else np.int64)
-                self.fill(self.known[key], expression)
-        return self.known[key]
+                self.known[expression] = np.empty(expression.shape, np.float64 if is_float else np.int64)
+                self.fill(self.known[expression], expression)
+        return self.known[expression]
 
 
 def _wide(array: Array) -> Array:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.convenience import replace_all_uses_with
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vampconv.passes.exact import foldable
-from vampconv.passes.expression import Apply, Expression, Leaf, evaluate
+from vampconv.passes.expression import Apply, Expression, Leaf, evaluate, result_dtype
 
 
 class FoldedTensor(ir.LazyTensor):
@@ -46,7 +46,7 @@ def fold_constants(model: ir.Model) -> int:
     expressions: dict[ir.Value, Expression] = {v: expression_of(v) for v in graph.initializers.values()}
     folded: list[ir.Node] = []
     for node in graph:
-        applied = _apply(node, expressions)
+        applied = _apply(node, expressions, graph.opset_imports[""])
         if applied is not None:
             expressions[node.outputs[0]] = applied
             folded.append(node)
@@ -58,11 +58,7 @@ def fold_constants(model: ir.Model) -> int:
     ]
     for node in roots:
         _initialize(graph, node, expressions[node.outputs[0]])
-    for node in reversed(folded):
-        graph.remove(node, safe=True)
-    for name, value in list(graph.initializers.items()):
-        if not value.uses() and not value.is_graph_output():
-            del graph.initializers[name]
+    RemoveUnusedNodesPass()(model)
     return len(roots)
 
 
@@ -80,7 +76,7 @@ def _initialize(graph: ir.Graph, node: ir.Node, expression: Expression) -> None:
     replace_all_uses_with(old, new, replace_graph_outputs=True)
 
 
-def _apply(node: ir.Node, expressions: dict[ir.Value, Expression]) -> Apply | None:
+def _apply(node: ir.Node, expressions: dict[ir.Value, Expression], opset: int) -> Apply | None:
     """The expression that a node stands for, or None if it is not a foldable operation on constants."""
     if node.domain or len(node.outputs) != 1 or any(v is None or v not in expressions for v in node.inputs):
         return None
@@ -90,13 +86,15 @@ def _apply(node: ir.Node, expressions: dict[ir.Value, Expression]) -> Apply | No
         return None
     if node.op_type == "Transpose":
         attributes.setdefault("perm", tuple(reversed(range(len(arguments[0].shape)))))
-    return Apply(node.op_type, arguments, attributes, _shape(node, arguments, attributes))
+    return Apply(node.op_type, arguments, attributes, _shape(node.op_type, arguments, attributes, opset))
 
 
-def _shape(node: ir.Node, arguments: tuple[Expression, ...], attributes: dict[str, Any]) -> tuple[int, ...]:
-    """Shape of a node's output, by ONNX's own shape inference on its arguments' shapes and integers."""
+def _shape(
+    op_type: str, arguments: tuple[Expression, ...], attributes: dict[str, Any], opset: int
+) -> tuple[int, ...]:
+    """Shape of an operation's output, by ONNX's own shape inference on its arguments' shapes and integers."""
     names = [f"x{i}" for i in range(len(arguments))]
-    proto = onnx.helper.make_node(node.op_type, names, ["y"], **attributes)
+    node = onnx.helper.make_node(op_type, names, ["y"], **attributes)
     infos = [
         onnx.helper.make_tensor_value_info(n, int(a.dtype), a.shape)
         for n, a in zip(names, arguments, strict=True)
@@ -104,16 +102,10 @@ def _shape(node: ir.Node, arguments: tuple[Expression, ...], attributes: dict[st
     constants = [
         onnx.numpy_helper.from_array(evaluate(a), n)
         for n, a in zip(names, arguments, strict=True)
-        if not a.dtype.is_floating_point()
+        if isinstance(a, Leaf) and not a.dtype.is_floating_point()
     ]
-    output = onnx.helper.make_tensor_value_info("y", int(arguments[0].dtype), None)
-    graph = onnx.helper.make_graph([proto], "constant", infos, [output], initializer=constants)
-    opset = onnx.helper.make_opsetid("", node.graph.opset_imports[""] if node.graph else 17)
-    model = onnx.helper.make_model(graph, opset_imports=[opset])
+    output = onnx.helper.make_tensor_value_info("y", int(result_dtype(op_type, arguments)), None)
+    graph = onnx.helper.make_graph([node], "constant", infos, [output], initializer=constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
     return tuple(d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim)
-
-
-def constant_array(value: ir.Value) -> np.ndarray[Any, Any]:
-    """The value of a constant of the graph."""
-    return evaluate(expression_of(value))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import onnx_ir as ir
 
+from vampconv.opsets import OLDEST
 from vampconv.passes.fold import fold_constants
 from vampconv.passes.legalize import check_domains
 from vampconv.passes.names import name_everything
@@ -21,7 +22,7 @@ from vampconv.rewrite.engine import Log, apply_rules
 class Options:
     """What a graph is compiled for."""
 
-    opset: int = 17
+    opset: int = OLDEST
     target: str = "portable"
     rules: Sequence[type[Rule]] = ()
 

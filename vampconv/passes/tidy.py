@@ -16,9 +16,6 @@ def tidy(model: ir.Model) -> None:
     CommonSubexpressionEliminationPass()(model)
     RemoveUnusedNodesPass()(model)
     graph = model.graph
-    for name, value in list(graph.initializers.items()):
-        if not value.uses() and not value.is_graph_output():
-            del graph.initializers[name]
     used = {node.domain for node in graph} | {""}
     for domain in set(graph.opset_imports) - used:
         del graph.opset_imports[domain]

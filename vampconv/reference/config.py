@@ -35,10 +35,6 @@ class VampNetConfig:
         """Codebooks that the model predicts: those that are not conditioning."""
         return self.n_codebooks - self.n_conditioning_codebooks
 
-    @property
-    def head_dim(self) -> int:
-        return self.embedding_dim // self.n_heads
-
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> VampNetConfig:
         """Read `metadata["kwargs"]` of a checkpoint; arguments without bearing on inference are ignored.

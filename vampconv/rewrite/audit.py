@@ -91,7 +91,7 @@ def audit(
 def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) -> str:
     model, _ = build(rule, sample, opset)
     for node in model.graph:
-        for found in compiled(rule).find(model, node):
+        for found in compiled(rule).find(node):
             reason = refusal(rule, Match(found.bindings, opset))
             if reason is None:
                 raise RefutedError(f"{where}: accepted what it must refuse ({sample.reason})")
@@ -120,7 +120,7 @@ def _rewritten(rule: type[Rule], sample: Sample, opset: int, where: str, guards:
     model, feeds = build(rule, sample, opset)
     original, _ = build(rule, sample, opset)
     for node in model.graph:
-        for found in compiled(rule).find(model, node):
+        for found in compiled(rule).find(node):
             guards.update(reason for _, reason in rule.require(Match(found.bindings, opset)))
     fired = len(apply_rules(model, [rule], opset=opset).firings)
     if fired != sample.fires:
@@ -154,7 +154,7 @@ def _check_values(claim: Claim, rewritten: _Rewritten, where: str) -> tuple[floa
     truths = rewritten.truths()
     try:
         results = rewritten.results()
-    except REFUSALS as error:
+    except (*REFUSALS, *ERRORS) as error:
         raise RefutedError(f"{where}: {error}") from error
     for output, result, truth in zip(rewritten.original.graph.outputs, results, truths, strict=True):
         declared = output.dtype.numpy() if output.dtype is not None else result.dtype

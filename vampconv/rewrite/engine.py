@@ -26,8 +26,7 @@ class Log:
 
     def counts(self) -> dict[str, int]:
         """How often each rule fired."""
-        names = [f.rule for f in self.firings]
-        return {name: names.count(name) for name in dict.fromkeys(names)}
+        return dict(Counter(f.rule for f in self.firings))
 
 
 def apply_rules(
@@ -89,7 +88,7 @@ def compiled(rule: type[Rule]) -> Pattern:
         if unbound := set(rule.drops) - set(pattern.parameters):
             raise ValueError(f"`drops` names {', '.join(sorted(unbound))}, which `before` does not")
         return pattern
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"rule {rule.__name__} (in {rule.__module__}): its pattern cannot be built: "
             f"{type(error).__name__}: {error}",
@@ -105,7 +104,7 @@ def _fire_at(
     log: Log,
 ) -> bool:
     for rule, pattern in by_root.get((node.domain, node.op_type), ()):
-        for found in pattern.find(model, node):
+        for found in pattern.find(node):
             match = Match(found.bindings, context.opset, context.target)
             if (reason := refusal(rule, match)) is not None:
                 log.refusals.setdefault(node, {})[rule.__name__] = reason
@@ -119,7 +118,7 @@ def refusal(rule: type[Rule], match: Match) -> str | None:
     """The reason of the first guard that does not hold, or None."""
     try:
         return next((reason for holds, reason in rule.require(match) if not holds), None)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"rule {rule.__name__} (in {rule.__module__}): its guards raised {type(error).__name__}: {error}",
             "mend its `require`",

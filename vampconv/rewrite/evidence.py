@@ -83,6 +83,10 @@ class Draw:
         """The size of a named dimension as an input: int64 [1]."""
         return _mark(np.array([self._sizes((name,))[0]], np.int64), (1,), is_input=True)
 
+    def input(self, *shape: int | str) -> Array:
+        """Like a call, but an input of the graph even where no dimension is dynamic."""
+        return _mark(self(*shape), shape, is_input=True)
+
     def unranked(self, *shape: int | str) -> Array:
         """Like a call, but an input of which the graph does not even know the rank."""
         return _mark(self(*shape), None, is_input=True)

@@ -82,7 +82,7 @@ def load(model: ir.Model) -> Runner:
     if any(node.domain == DOMAIN for node in model.graph):
         return functools.partial(_interpret_as_declared, model)
     model.graph.opset_imports.pop(DOMAIN, None)
-    proto = ir.to_proto(model)
+    proto = onnx.shape_inference.infer_shapes(ir.to_proto(model))
     onnx.checker.check_model(proto, full_check=True)
     session = ort.InferenceSession(proto.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
 

@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from vampconv.dialect.builder import dims
-from vampconv.dialect.op import Dims
+from vampconv.dialect.op import Array, Dims
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class Match:
         """Dimensions of a bound value, or None where the rank is unknown."""
         value = self.bindings[name]
         return dims(value) if isinstance(value, ir.Value) else None
+
+    def constant(self, name: str) -> Array | None:
+        """The value of a constant, or None for anything that is computed; only small ones should be asked for."""
+        value = self.bindings[name]
+        tensor = value.const_value if isinstance(value, ir.Value) else None
+        return None if tensor is None else tensor.numpy()
 
     def size(self, name: str, axis: int) -> int:
         """A dimension that must be known; 0 if it is not."""

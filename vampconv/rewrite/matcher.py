@@ -46,10 +46,10 @@ class Pattern:
         self._matcher = _Matcher(rule)
         self.roots: tuple[OpId, ...] = self._matcher.roots()
 
-    def find(self, model: ir.Model, node: ir.Node) -> Iterator[Occurrence]:
+    def find(self, node: ir.Node) -> Iterator[Occurrence]:
         """Occurrences whose first root is `node`."""
         for roots in self._matcher.candidates(node):
-            found = self._matcher.at(model, roots)
+            found = self._matcher.at(roots)
             if found is not None:
                 yield found
 
@@ -74,8 +74,7 @@ class _Matcher(onnxscript_pattern.SimplePatternMatcher):
             if len(set(combination)) == len(combination):
                 yield combination
 
-    def at(self, model: ir.Model, roots: tuple[ir.Node, ...]) -> Occurrence | None:
-        del model
+    def at(self, roots: tuple[ir.Node, ...]) -> Occurrence | None:
         graph = roots[0].graph
         assert isinstance(graph, ir.Graph)
         self._graph = graph
@@ -94,7 +93,8 @@ def _as_onnxscript(rule: type[Rule]) -> Any:
         def emit(
             domain: str, op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], outputs: int
         ) -> Any:
-            return getattr(builder, op_type)(*inputs, _domain=domain, _outputs=outputs, **attributes)
+            strict = {"_domain": domain, "_outputs": outputs, "_allow_other_attributes": False}
+            return getattr(builder, op_type)(*inputs, **strict, **attributes)
 
         return rule.before(Ops(emit), *variables)
 

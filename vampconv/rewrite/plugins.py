@@ -23,7 +23,7 @@ def installed_rules() -> list[type[Rule]]:
     for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name != "builtin", e.name)):
         try:
             found += entry.load().RULES
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"plugin {entry.name} cannot be imported: {type(error).__name__}: {error}",
                 "reinstall or uninstall it",
@@ -48,7 +48,7 @@ def _import(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{file}: {type(error).__name__}: {error}", "mend the rule file") from error
     return module
 
@@ -66,6 +66,12 @@ def _check_whole(rule: type[Rule]) -> None:
         raise PluginError(
             f"rule {rule.__name__} (in {rule.__module__}) lacks {', '.join(lacking)}", "see rules/README.md"
         )
+    stage: object = rule.stage
+    if not isinstance(stage, Stage):
+        stages = ", ".join(f"Stage.{stage.name}" for stage in Stage)
+        raise PluginError(
+            f"rule {rule.__name__} (in {rule.__module__}) has the stage {stage!r}", f"give one of {stages}"
+        )
 
 
 def select_rules(
@@ -76,7 +82,7 @@ def select_rules(
     Raises
     ------
     PluginError
-        If two rules have one name, or one lacks a piece.
+        If two rules have one name, or one lacks a piece or names no stage.
     UsageError
         If a switch names no rule.
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnx_ir.convenience import replace_all_uses_with
 
 from vampconv.dialect import NodeBuilder
+from vampconv.dialect.op import VERSION
 from vampconv.errors import PluginError, VampconvError
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Occurrence
@@ -52,8 +53,8 @@ def replace(graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match) 
     graph.remove(found.nodes, safe=True)
     if len(found.outputs) > 1:
         graph.sort()
-    for domain in {n.domain for n in builder.nodes}:
-        graph.opset_imports.setdefault(domain, 1)
+    for node in builder.nodes:
+        graph.opset_imports.setdefault(node.domain, VERSION)
     return Firing(rule.__name__, module, dropped)
 
 
@@ -66,7 +67,7 @@ def _build(rule: type[Rule], builder: NodeBuilder, found: Occurrence, match: Mat
         results = rule.after(builder, **{k: v for k, v in arguments.items() if k in wanted})
     except VampconvError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"rule {rule.__name__} raised {type(error).__name__} at {builder.module!r}: {error}",
             "mend its `after`",

@@ -43,11 +43,6 @@ class Rule:
     evidence: ClassVar[Callable[..., Iterable[Sample]]]
 
     @staticmethod
-    def require(m: Match) -> Iterable[Guard]:  # noqa: ARG004
+    def require(_m: Match) -> Iterable[Guard]:
         """No guards."""
         return ()
-
-    @classmethod
-    def summary(cls) -> str:
-        """The first line of the rule's documentation."""
-        return (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else ""

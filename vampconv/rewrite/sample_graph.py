@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from vampconv.dialect import DOMAIN, NodeBuilder
-from vampconv.dialect.op import Array
+from vampconv.dialect.op import VERSION, Array
 from vampconv.errors import PluginError
 from vampconv.rewrite.evidence import Drawn, Sample
 from vampconv.rewrite.rule import Rule
@@ -42,7 +42,7 @@ def build(rule: type[Rule], sample: Sample, opset: int) -> tuple[ir.Model, dict[
         [v for v in values if v.const_value is None],
         outputs,
         nodes=builder.nodes,
-        opset_imports={"": opset, DOMAIN: 1},
+        opset_imports={"": opset, DOMAIN: VERSION},
         name="sample",
         initializers=builder.constants,
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-MODULE = "vampconv.module"
+from vampconv.dialect.builder import MODULE
+
 RULES = "vampconv.rules"
 
 

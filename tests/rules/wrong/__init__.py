@@ -1,17 +1,34 @@
 """Deliberately wrong variants of the rules, one file per family or two; each must be refuted."""
 
-from . import attention, constants, embedding, film, gated_gelu, linear, relative_bias, rms_norm
+from . import (
+    attention,
+    batch_norm,
+    constants,
+    embedding,
+    film,
+    gated_gelu,
+    linear,
+    padding,
+    relative_bias,
+    rms_norm,
+    snake,
+    vector_quantize,
+)
 from .variant import VARIANTS, Variant
 
 __all__ = [
     "VARIANTS",
     "Variant",
     "attention",
+    "batch_norm",
     "constants",
     "embedding",
     "film",
     "gated_gelu",
     "linear",
+    "padding",
     "relative_bias",
     "rms_norm",
+    "snake",
+    "vector_quantize",
 ]

@@ -7,10 +7,10 @@ from copy import deepcopy
 from typing import Any
 
 from vampconv.emit.ledger import Fate
+from vampconv.emit.manifest import PARTS
 from vampconv.frontend.kinds import Kind
 
-PARTS = ("coarse", "c2f")
-KINDS = (Kind.VAMPNET.value, Kind.LORA.value, Kind.CODEC.value)
+KINDS = tuple(kind.value for kind in Kind)
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
