@@ -94,7 +94,13 @@ class Workshop:
         return place
 
     def bundle(self, *paths: Path | str, **options: Any) -> Path:
-        """A bundle of golden checkpoints (by name) or files; the same one for the same arguments."""
+        """A bundle of golden checkpoints (by name) or files; the same one for the same arguments.
+
+        Beside transformers, ``"codec"`` lends its tables only.
+        """
+        if "codec" in paths and len(paths) > 1:
+            paths = tuple(p for p in paths if p != "codec")
+            options = {"codec": GOLDEN / "codec.pth", **options}
         key = (*paths, *sorted((k, str(v)) for k, v in options.items()))
         if key not in self.bundles:
             files = [GOLDEN / f"{p}.pth" if isinstance(p, str) else p for p in paths]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+LONGEST = 2000
+"""Characters of a problem that are shown; what a file says may be quoted in it."""
+
 
 class VampconvError(Exception):
     """One line for the user: what is wrong, and how to mend it.
@@ -25,8 +28,9 @@ class VampconvError(Exception):
         self.fix = fix
 
     def line(self) -> str:
-        """The message as the command line prints it: one line, without control characters."""
-        text = "".join(c if c.isprintable() else " " for c in str(self))
+        """The message as the command line prints it: one line, not endless, without control characters."""
+        problem = self.problem if len(self.problem) <= LONGEST else f"{self.problem[:LONGEST]}…"
+        text = "".join(c if c.isprintable() else " " for c in f"{problem}; {self.fix}")
         return f"vampconv: error[{self.code}]: {text}"
 
 

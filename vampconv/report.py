@@ -47,7 +47,15 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
 
 
 def architecture_line(a: Mapping[str, Any]) -> str:
-    """The sizes of a transformer in one line."""
+    """The sizes of a model in one line."""
+    if "encoder_rates" in a:
+        rates = ("×".join(map(str, a[key])) for key in ("encoder_rates", "decoder_rates"))
+        widths = " and ".join(
+            f"{a[key]} × [{r}]" for key, r in zip(("encoder_dim", "decoder_dim"), rates, strict=True)
+        )
+        return f"{widths}, {a['n_codebooks']} codebooks of {a['codebook_size']}, {a['sample_rate']} Hz, hop {a['hop']}"
+    if "nblocks" in a:
+        return f"{a['nblocks']} blocks, {a['channels'][-1]} channels, {a['sample_rate']} Hz"
     parts = [f"{a['n_layers']} layers", f"{a['n_heads']} heads", f"dim {a['embedding_dim']}"]
     parts.append(f"{a['n_codebooks']} codebooks of {a['vocab_size']}")
     if a["n_conditioning_codebooks"]:
@@ -79,7 +87,8 @@ def show_checkpoint(console: Console, facts: Mapping[str, Any]) -> None:
         f"{facts['parameters']:,} parameters in {len(facts['tensors'])} tensors, {facts['bytes']:,} bytes"
     )
     if "architecture" in facts:
-        console.print(f"{facts['architecture']['kind']}: {architecture_line(facts['architecture'])}")
+        part = facts["architecture"].get("kind")
+        console.print(f"{part}: " * bool(part) + architecture_line(facts["architecture"]))
     if "codebooks" in facts:
         console.print(f"{facts['codebooks']} codebooks of {facts['vocab_size']}")
     _show_tensors(console, facts["tensors"], "fate", "fate")
@@ -103,10 +112,10 @@ def show_bundle(console: Console, content: Mapping[str, Any]) -> None:
 def show_runs(console: Console, rows: list[dict[str, Any]]) -> None:
     """Trial runs of the models of a bundle."""
     table = Table(
-        "model", "codes", "logits", "finite", "ms", title="runs in ONNX Runtime", title_justify="left"
+        "model", "input", "output", "finite", "ms", title="runs in ONNX Runtime", title_justify="left"
     )
     for row in rows:
-        shapes = (str(row["codes"]), str(row["logits"]))
+        shapes = (str(row["input"]), str(row["output"]))
         table.add_row(row["file"], *shapes, "yes" if row["finite"] else "NO", f"{row['milliseconds']:.2f}")
     console.print(table)
 

@@ -136,11 +136,13 @@ def test_a_directory_of_everything(vampconv, workshop, place, golden_copy):
     shutil.copy(workshop.golden / "coarse_b1_t13.npz", there)
     ran = vampconv("convert", there, "-o", "out")
     assert (ran.code, ran.err) == (0, "")
-    wanted = workshop.bundle("coarse", "c2f", "codec")
+    wanted = workshop.bundle(*(workshop.golden / f"{n}.pth" for n in ("coarse", "c2f", "codec", "wavebeat")))
+    assert {f.name for f in wanted.glob("*.onnx")} == {
+        *("coarse.onnx", "c2f.onnx", "encoder.onnx", "decoder.onnx", "wavebeat.onnx")
+    }
     for file in wanted.iterdir():
         assert (place / "out" / file.name).read_bytes() == file.read_bytes()
     flat = " ".join(ran.out.split())
-    assert "passed over: wavebeat.pth, a WaveBeat beat tracker" in flat
     assert "passed over: coarse_lora.pth, a LoRA fine-tune" in flat
     assert "passed over: pointer.pth is a Git LFS pointer" in flat
     assert "passed over: list.pt" in flat

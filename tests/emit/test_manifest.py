@@ -15,7 +15,7 @@ import pytest
 
 import vampconv
 from vampconv.convert import Request, convert
-from vampconv.convert.plan import unique_labels
+from vampconv.convert.labels import unique_labels
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import InputOutputError
 
@@ -113,13 +113,14 @@ def test_text_is_utf8_json_with_a_newline(bundle):
 
 
 def test_independent_of_path_time_and_directory(workshop, golden_copy, tmp_path, monkeypatch):
-    wanted = (workshop.bundle("coarse", "codec") / "vampconv.json").read_bytes()
+    paths = [workshop.golden / f"{name}.pth" for name in ("coarse", "codec")]
+    wanted = (workshop.bundle(*paths) / "vampconv.json").read_bytes()
     place = golden_copy("coarse", "codec", into="elsewhere")
     monkeypatch.chdir(place)
     monkeypatch.setattr(time, "time", lambda: 1e9)
     convert(Request([place / "codec.pth", place / "coarse.pth"], tmp_path / "a"))
     convert(Request([Path("coarse.pth"), Path("codec.pth")], tmp_path / "b"))
-    convert(Request([tmp_path / "a/../elsewhere/coarse.pth"], tmp_path / "c", codec=place / "codec.pth"))
+    convert(Request([tmp_path / "a/../elsewhere/coarse.pth", place / "codec.pth"], tmp_path / "c"))
     convert(Request([place], tmp_path / "d"))
     for name in "abcd":
         assert (tmp_path / name / "vampconv.json").read_bytes() == wanted

@@ -53,11 +53,11 @@ def test_run(vampconv, workshop, name):
     assert (ran.code, ran.err) == (0, "")
     runs = json.loads(ran.out)
     runs = runs["runs"] if isinstance(runs, dict) else runs
-    assert {(r["codes"][0], r["codes"][2]) for r in runs} == {(1, 1), (1, 100), (3, 13)}
+    assert {(r["input"][0], r["input"][2]) for r in runs} == {(1, 1), (1, 100), (3, 13)}
     for row in runs:
-        batch, codebooks, time = row["codes"]
+        batch, codebooks, time = row["input"]
         predicted = 10 if name == "c2f" else codebooks
-        assert row["logits"] == [batch, time * predicted, 64]
+        assert row["output"] == [batch, time * predicted, 64]
         assert row["finite"] is True
         assert row["milliseconds"] >= 0
     text = vampconv("inspect", bundle, "--run").out

@@ -96,9 +96,13 @@ def test_the_graph_of_a_transformer_is_that_of_the_conversion(vampconv, workshop
 
 def test_fates(vampconv, workshop):
     codec = facts(vampconv, workshop.golden / "codec.pth")
-    shared = [t["name"] for t in codec["tensors"] if t["fate"] == "shared"]
-    assert shared == [f"quantizer.quantizers.{i}.codebook.weight" for i in range(14)]
-    assert {t["fate"] for t in codec["tensors"]} == {"shared", "not requested"}
+    assert {t["fate"] for t in codec["tensors"]} == {"used"}
+    assert codec["architecture"]["encoder_rates"] == [2, 4, 8, 12]
+    assert codec["graph"]["rules"]["GatherCodes"] == 1
+    beats = facts(vampconv, workshop.golden / "wavebeat.pth")
+    dropped = [t["name"] for t in beats["tensors"] if t["fate"] == "dropped"]
+    assert len(dropped) == 16
+    assert all(name.endswith("num_batches_tracked") for name in dropped)
     assert (codec["codebooks"], codec["vocab_size"]) == (14, 64)
     assert (codec["sample_rate"], codec["hop"]) == (44100, 768)
     lora = facts(vampconv, workshop.golden / "coarse_lora.pth")

@@ -127,7 +127,7 @@ def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[
 def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str, Any]:
     files = written or [[WrittenFile(f"{part.name}.onnx", 0, "")] for part in plan.parts]
     models = {
-        part.name: model_entry(part.model, own, part.architecture.as_json(), part.log.counts(), part.weights)
+        part.name: model_entry(part.model, own, part.architecture, part.log.counts(), part.weights)
         for part, own in zip(plan.parts, files, strict=True)
     }
     checkpoints = [checkpoint_entry(account) for account in plan.ledger.accounts]

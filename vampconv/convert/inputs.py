@@ -31,13 +31,16 @@ class Inputs:
 
     transformers: list[Checkpoint] = field(default_factory=list)
     codecs: list[Checkpoint] = field(default_factory=list)
+    lenders: list[Checkpoint] = field(default_factory=list)
+    """Codecs that only lend their tables."""
+    beat_trackers: list[Checkpoint] = field(default_factory=list)
     fine_tunes: list[Checkpoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What the user should know of files that were found or passed over."""
 
     def all(self) -> list[Checkpoint]:
         """Every checkpoint."""
-        return [*self.transformers, *self.codecs, *self.fine_tunes]
+        return [*self.transformers, *self.codecs, *self.lenders, *self.beat_trackers, *self.fine_tunes]
 
 
 def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path], stack: ExitStack) -> Inputs:
@@ -63,15 +66,16 @@ def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path]
         else:
             _sort_in(inputs, _open(path, stack), named=True)
     if codec is not None and not any(c.path.samefile(codec) for c in inputs.codecs if codec.exists()):
-        inputs.codecs.append(_of_kind(_open(codec, stack), Kind.CODEC, "--codec"))
+        inputs.lenders.append(_of_kind(_open(codec, stack), Kind.CODEC, "--codec"))
     inputs.fine_tunes += [_of_kind(_open(path, stack), Kind.LORA, "--lora") for path in loras]
-    if not inputs.transformers:
+    if not (inputs.transformers or inputs.codecs or inputs.beat_trackers):
         given = ", ".join(str(path) for path in paths)
         raise UnsupportedModelError(
-            f"there is no transformer among {given}", "give a VampNet checkpoint; a codec goes with one"
+            f"there is no model to convert among {given}", "give a VampNet, LAC codec or WaveBeat checkpoint"
         )
-    if len(inputs.codecs) > 1:
-        raise UsageError(f"there are several codecs: {_listed(inputs.codecs)}", "give one of them")
+    codecs = [*inputs.codecs, *inputs.lenders]
+    if len(codecs) > 1:
+        raise UsageError(f"there are several codecs: {_listed(codecs)}", "give one of them")
     return inputs
 
 
@@ -84,8 +88,9 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
         If none is there, or several are.
 
     """
-    if inputs.codecs:
-        return inputs.codecs[0]
+    given = [*inputs.codecs, *inputs.lenders]
+    if given:
+        return given[0]
     beside = dict.fromkeys(path for c in inputs.transformers for path in sorted(c.path.parent.iterdir()))
     candidates, damaged = [], []
     for path in beside:
@@ -105,7 +110,7 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
         raise UsageError(f"{names} needs its codec's tables, and no codec lies beside it{told}", GIVE_CODEC)
     if len(candidates) > 1:
         raise UsageError(f"several codecs beside {names} fit: {_listed(candidates)}", "choose one by --codec")
-    inputs.codecs = candidates
+    inputs.lenders = candidates
     inputs.notes.append(f"codec: {candidates[0].path.name}, found beside {names}")
     return candidates[0]
 
@@ -144,10 +149,10 @@ def _sort_in(inputs: Inputs, checkpoint: Checkpoint, *, named: bool) -> None:
         inputs.transformers.append(checkpoint)
     elif kind is Kind.CODEC:
         inputs.codecs.append(checkpoint)
+    elif kind is Kind.WAVEBEAT:
+        inputs.beat_trackers.append(checkpoint)
     elif named and kind is Kind.LORA:
         raise UsageError(f"{name} is a {kind.value}, which goes over a model", "give it by --lora")
-    elif named:
-        raise UnsupportedModelError(f"{name} is a {kind.value}", "this version converts transformers only")
     else:
         inputs.notes.append(f"passed over: {name}, a {kind.value}")
 

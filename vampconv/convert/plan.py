@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import onnx_ir as ir
 
 from vampconv.checkpoint import Checkpoint
 from vampconv.convert.inputs import Inputs, find_codec
+from vampconv.convert.labels import unique_labels
 from vampconv.emit.ledger import Account, Ledger
 from vampconv.emit.manifest import PARTS
-from vampconv.errors import UsageError, VampconvError
+from vampconv.errors import UnsupportedModelError, UsageError, VampconvError
 from vampconv.frontend import lora
 from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
 from vampconv.frontend.codec_tables import CodecTables
 from vampconv.frontend.kinds import Kind
+from vampconv.frontend.lac import build_decoder, build_encoder
+from vampconv.frontend.lac_architecture import read_lac
 from vampconv.frontend.vampnet import build_vampnet
+from vampconv.frontend.wavebeat import build_wavebeat, read_wavebeat
 from vampconv.frontend.weights import Weights
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.rewrite.engine import Log
@@ -33,7 +36,7 @@ class Part:
     """One compiled model of the bundle."""
 
     name: str
-    architecture: VampNetArchitecture
+    architecture: Mapping[str, Any]
     model: ir.Model
     log: Log
     weights: list[dict[str, Any]]
@@ -57,8 +60,17 @@ class Plan:
         return [a.weights.checkpoint for a in self.ledger.accounts]
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A model that can be built: the name of its part, its architecture, and the graph for an opset."""
+
+    part: str
+    architecture: Mapping[str, Any]
+    build: Callable[..., ir.Model]
+
+
 def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
-    """Compile every transformer among the inputs.
+    """Compile every model among the inputs.
 
     Raises
     ------
@@ -66,48 +78,96 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
         If a checkpoint, codec or fine-tune does not fit, or a tensor is not accounted for.
 
     """
-    models = [Weights(checkpoint) for checkpoint in inputs.transformers]
-    codec = CodecTables.of(find_codec(inputs, lambda tables: _fits_all(models, tables), stack))
-    architectures = {w: read_architecture(w, w.checkpoint.metadata, codec.vocab_size) for w in models}
-    by_part = _one_of_each(architectures)
-    fine_tunes = lora.match(
-        [Weights(c) for c in inputs.fine_tunes], {part: architectures[w] for part, w in by_part.items()}
-    )
-    ledger = Ledger(_accounts(by_part, fine_tunes, codec))
+    transformers = [Weights(checkpoint) for checkpoint in inputs.transformers]
+    codec = _codec(inputs, transformers, stack)
+    drafts, accounts = _transformers(transformers, [Weights(c) for c in inputs.fine_tunes], codec)
+    for part_drafts, account in (*_whole_codec(inputs, codec), *_beat_trackers(inputs)):
+        drafts += part_drafts
+        accounts.append(account)
+    if not drafts:
+        raise UnsupportedModelError(
+            "there is no model to convert, only a codec's tables", "give a transformer"
+        )
+    _label(accounts)
+    models = [draft.build(opset=options.opset) for draft in drafts]
+    for account in accounts:
+        if not account.lends:
+            account.weights.settle()
+    ledger = Ledger(accounts)
     parts = []
-    for part, weights in by_part.items():
-        architecture = architectures[weights]
-        tables = codec.take(architecture, weights.checkpoint.path.name)
-        model = build_vampnet(weights, architecture, tables, fine_tunes.get(part), opset=options.opset)
+    for draft, model in zip(drafts, models, strict=True):
         log = compile_graph(model, options)
-        rows = ledger.post(f"{part}.onnx", model, log.firings)
-        parts.append(Part(part, architecture, model, log, rows))
+        rows = ledger.post(f"{draft.part}.onnx", model, log.firings)
+        parts.append(Part(draft.part, draft.architecture, model, log, rows))
     ledger.settle()
-    return Plan(parts, ledger, codec.facts(), tuple(inputs.notes))
+    return Plan(parts, ledger, codec.facts() if codec else {}, tuple(inputs.notes))
 
 
-def _accounts(
-    by_part: Mapping[str, Weights], fine_tunes: Mapping[str, Weights], codec: CodecTables
-) -> list[Account]:
-    every = [*by_part.values(), *fine_tunes.values(), codec.weights]
-    label = dict(zip(every, unique_labels([w.checkpoint.path for w in every]), strict=True))
-    accounts = []
+def _codec(inputs: Inputs, transformers: Sequence[Weights], stack: ExitStack) -> CodecTables | None:
+    """The codec: the one that was given, or, where a transformer needs one, the one beside it."""
+    if not (transformers or inputs.codecs):
+        return None
+    return CodecTables.of(find_codec(inputs, lambda tables: _fits_all(transformers, tables), stack))
+
+
+def _transformers(
+    models: Sequence[Weights], fine_tunes: Sequence[Weights], codec: CodecTables | None
+) -> tuple[list[Draft], list[Account]]:
+    """Drafts and accounts of the transformers and of the fine-tunes over them."""
+    vocab = codec.vocab_size if codec else None
+    architectures = {w: read_architecture(w, w.checkpoint.metadata, vocab) for w in models}
+    by_part = _one_of_each(architectures)
+    over = lora.match(fine_tunes, {part: architectures[w] for part, w in by_part.items()})
+    drafts, accounts = [], []
     for part, weights in by_part.items():
-        over = label[fine_tunes[part]] if part in fine_tunes else ""
-        accounts.append(Account(weights, label[weights], Kind.VAMPNET, overridden_by=over))
-    accounts += [Account(w, label[w], Kind.LORA) for w in fine_tunes.values()]
-    lender = codec.weights
-    return [*accounts, Account(lender, label[lender], Kind.CODEC, lends=True, idle_reason=IDLE_CODEC)]
+        architecture, fine_tune = architectures[weights], over.get(part)
+        assert codec is not None
+        tables = codec.take(architecture, weights.checkpoint.path.name)
+        build = partial(build_vampnet, weights, architecture, tables, fine_tune)
+        drafts.append(Draft(part, architecture.as_json(), build))
+        accounts.append(Account(weights, Kind.VAMPNET, fine_tune=fine_tune))
+    return drafts, accounts + [Account(w, Kind.LORA) for w in over.values()]
 
 
-def unique_labels(paths: Sequence[Path]) -> list[str]:
-    """File names of different files, each with as many of its folders as tell it from the others."""
-    parts = [path.resolve().parts for path in paths]
-    depth = 1
-    while len({p[-depth:] for p in parts}) < len(set(parts)) and depth < max(map(len, parts)):
-        depth += 1
-    labels = ["/".join(p[-depth:]) for p in parts]
-    return [os.fsencode(label).decode("utf-8", "backslashreplace") for label in labels]
+def _whole_codec(inputs: Inputs, codec: CodecTables | None) -> Iterator[tuple[list[Draft], Account]]:
+    """Encoder and decoder of a codec that was given to be converted; else it only lends its tables."""
+    if codec is None:
+        return
+    weights = codec.weights
+    given = any(c is weights.checkpoint for c in inputs.codecs)
+    if not (given and codec.is_whole):
+        if given:
+            inputs.notes.append(f"{codec.name} holds tables only: no encoder or decoder is written")
+        yield [], Account(weights, Kind.CODEC, lends=True, idle_reason=IDLE_CODEC)
+        return
+    architecture = read_lac(weights, weights.checkpoint.metadata)
+    facts = architecture.as_json()
+    drafts = [
+        Draft("encoder", facts, partial(build_encoder, weights, architecture)),
+        Draft("decoder", facts, partial(build_decoder, weights, architecture)),
+    ]
+    yield drafts, Account(weights, Kind.CODEC)
+
+
+def _beat_trackers(inputs: Inputs) -> Iterator[tuple[list[Draft], Account]]:
+    if len(inputs.beat_trackers) > 1:
+        both = " and ".join(str(c.path) for c in inputs.beat_trackers)
+        raise UsageError(f"two beat trackers were given: {both}", "convert them in two calls")
+    for checkpoint in inputs.beat_trackers:
+        weights = Weights(checkpoint)
+        architecture = read_wavebeat(weights, checkpoint.metadata)
+        build = partial(build_wavebeat, weights, architecture)
+        yield [Draft("wavebeat", architecture.as_json(), build)], Account(weights, Kind.WAVEBEAT)
+
+
+def _label(accounts: Sequence[Account]) -> None:
+    labels = unique_labels([account.weights.checkpoint.path for account in accounts])
+    for account, label in zip(accounts, labels, strict=True):
+        account.label = label
+    by_weights = {id(account.weights): account.label for account in accounts}
+    for account in accounts:
+        if account.fine_tune:
+            account.overridden_by = by_weights[id(account.fine_tune)]
 
 
 def _fits_all(models: Sequence[Weights], tables: CodecTables) -> bool:

@@ -55,12 +55,15 @@ class Account:
     """The entries of one checkpoint."""
 
     weights: Weights
-    label: str
-    """What the checkpoint is called in the ledger: its file name, with as many folders as make it unique."""
     kind: Kind
+    label: str = ""
+    """What the checkpoint is called in the ledger: its file name, with as many folders as make it unique."""
     lends: bool = False
     """Whether its tensors are lent to models (a codec's tables): those not asked for stay unused."""
+    fine_tune: Weights | None = None
+    """What takes the place of its own LoRA pairs."""
     overridden_by: str = ""
+    """Label of the fine-tune."""
     idle_reason: str = ""
     """Why the tensors of a lender that no model asked for are not used."""
     entries: dict[str, Entry] = field(init=False)
@@ -81,12 +84,15 @@ class Account:
 
         """
         aside = {self.weights.tensors[n].name for n in self.weights.set_aside}
+        ignored = {self.weights.tensors[n].name: why for n, why in self.weights.ignored.items()}
         asked = {self.weights.tensors[n].name for n in self.weights.taken if n in self.weights.tensors}
         for entry in self.entries.values():
             if entry.uses:
                 entry.fate = Fate.SHARED if self.lends else Fate.USED
             elif entry.name in aside:
                 entry.fate, entry.reason = Fate.OVERRIDDEN, f"by {self.overridden_by}"
+            elif entry.name in ignored:
+                entry.fate, entry.reason = Fate.DROPPED, ignored[entry.name]
             elif entry.fate is None and self.lends and entry.name not in asked:
                 entry.fate, entry.reason = Fate.NOT_REQUESTED, self.idle_reason
         lost = [e.name for e in self.entries.values() if e.fate is None]

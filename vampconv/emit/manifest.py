@@ -19,7 +19,7 @@ from vampconv.errors import InputOutputError
 FORMAT = 1
 MODEL_KEYS = {"file", "data", "architecture", "opset", "inputs", "nodes", "rules", "initializers"}
 CHECKPOINT_KEYS = {"file", "kind", "sha256", "tensors"}
-PARTS = ("coarse", "c2f")
+PARTS = ("coarse", "c2f", "encoder", "decoder", "wavebeat")
 """The parts of a bundle, in the order in which they stand in it."""
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
 SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}

@@ -39,6 +39,11 @@ class CodecTables:
         return sum(1 for n in self.weights.tensors if PATTERN.fullmatch(n))
 
     @property
+    def is_whole(self) -> bool:
+        """Whether there is an encoder or a decoder beside the tables."""
+        return any(name.startswith(("encoder.", "decoder.")) for name in self.weights.tensors)
+
+    @property
     def vocab_size(self) -> int:
         """Rows of the first table."""
         shape = self.weights.shape(TABLE.format(0))

@@ -110,7 +110,7 @@ class _Transformer:
         if self.a.r_cond_dim < 4:
             raise UnsupportedModelError(
                 f"{self.b.weights.checkpoint.path.name}: r_cond_dim={self.a.r_cond_dim} has no two frequencies",
-                "the original divides by zero there",
+                "only 0, and 4 or more, can be converted",
             )
         level = self.b.input("r", ir.DataType.FLOAT, "batch")
         with self.b.module("r_embed"):

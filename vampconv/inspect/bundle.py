@@ -17,6 +17,8 @@ from vampconv.inspect.statistics import Statistics
 
 LENGTHS = (1, 13, 100)
 """Time steps of the trial runs."""
+SAMPLES_PER_STEP = 256
+"""Audio samples for each step of a model that has no hop."""
 
 
 def inspect_bundle(directory: Path) -> dict[str, Any]:
@@ -51,8 +53,8 @@ def try_run(directory: Path) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "file": entry["file"],
-                    "codes": list(feeds["codes"].shape),
-                    "logits": list(output.shape),
+                    "input": list(feeds[entry["inputs"][0]["name"]].shape),
+                    "output": list(output.shape),
                     "finite": bool(np.isfinite(output).all()),
                     "milliseconds": round(1000 * (time.perf_counter() - start), 2),
                 }
@@ -77,14 +79,20 @@ def _session(path: Path) -> Any:
 
 def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Array]:
     random = np.random.default_rng(0)
-    sizes = {"batch": batch, "time": steps}
+    architecture = entry["architecture"]
+    samples = steps * architecture.get("hop", SAMPLES_PER_STEP) + architecture.get("min_samples", 1)
+    sizes = {
+        "batch": batch,
+        "time": steps,
+        "n": min(steps, architecture.get("n_codebooks", 1)),
+        "samples": samples,
+    }
     feeds: dict[str, Array] = {}
     for port in entry["inputs"]:
         shape = [sizes.get(d, d) for d in port["shape"]]
         if port["dtype"] == "int64":
-            feeds[port["name"]] = random.integers(
-                0, entry["architecture"]["vocab_size"], shape, endpoint=True
-            )
+            codes = architecture.get("vocab_size") or architecture["codebook_size"]
+            feeds[port["name"]] = random.integers(0, codes, shape, endpoint=True)
         else:
             feeds[port["name"]] = random.random(shape, np.float32)
     return feeds

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,10 @@ from vampconv.errors import UnsupportedModelError, VampconvError
 from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
 from vampconv.frontend.codec_tables import PATTERN, TABLE, CodecTables
 from vampconv.frontend.kinds import Kind, kind_of
+from vampconv.frontend.lac import build_decoder, build_encoder
+from vampconv.frontend.lac_architecture import read_lac
 from vampconv.frontend.vampnet import build_vampnet
+from vampconv.frontend.wavebeat import build_wavebeat, read_wavebeat
 from vampconv.frontend.weights import Weights, WeightTensor, plain_name
 from vampconv.inspect.statistics import Statistics
 from vampconv.opsets import OLDEST
@@ -40,11 +46,11 @@ def inspect_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = stack.enter_context(open_checkpoint(path))
         found = _kind(checkpoint)
         facts: dict[str, Any] = {}
-        if found is Kind.VAMPNET:
-            facts = _transformer(checkpoint)
-        elif found is Kind.CODEC:
+        if found in MODELS and (found is not Kind.CODEC or CodecTables.of(checkpoint).is_whole):
+            facts = _model(checkpoint, MODELS[found])
+        if found is Kind.CODEC:
             tables = CodecTables.of(checkpoint)
-            facts = {"codebooks": tables.count, "vocab_size": tables.vocab_size, **tables.facts()}
+            facts |= {"codebooks": tables.count, "vocab_size": tables.vocab_size, **tables.facts()}
         fates = facts.pop("fates", None) or _fates(checkpoint, found)
         return {
             "file": checkpoint.path.name,
@@ -77,29 +83,61 @@ def _fates(checkpoint: Checkpoint, kind: Kind | None) -> dict[str, str]:
         return dict.fromkeys(checkpoint.tensors, "used over a model")
     if kind is Kind.CODEC:
         is_table = {name: PATTERN.fullmatch(plain_name(name)) for name in checkpoint.tensors}
-        return {name: "shared" if table else "not requested" for name, table in is_table.items()}
-    return dict.fromkeys(checkpoint.tensors, "not converted by this version")
+        return {name: "shared" if table else "unknown" for name, table in is_table.items()}
+    return dict.fromkeys(checkpoint.tensors, "unknown")
 
 
-def _transformer(checkpoint: Checkpoint) -> dict[str, Any]:
+def _model(checkpoint: Checkpoint, read: Read) -> dict[str, Any]:
+    """Architecture, graph and fates of a model; where it cannot be converted, the problem."""
     weights = Weights(checkpoint)
+    facts: dict[str, Any] = {}
     try:
-        architecture = read_architecture(weights, checkpoint.metadata, None)
-        facts: dict[str, Any] = {"architecture": {"kind": architecture.part, **architecture.as_json()}}
-    except VampconvError as error:
-        return {"problem": str(error)}
-    try:
-        model = build_vampnet(weights, architecture, _placeholders(architecture), opset=OLDEST)
-        log = compile_graph(model, Options(rules=select_rules(installed_rules())))
+        facts["architecture"], builds = read(weights)
+        models = [build(opset=OLDEST) for build in builds]
+        weights.settle()
+        logs = [compile_graph(model, Options(rules=select_rules(installed_rules()))) for model in models]
     except VampconvError as error:
         return facts | {"problem": str(error)}
-    fates: dict[str, str] = {}
-    for value in model.graph.initializers.values():
+    fates = {weights.tensors[name].name: "dropped" for name in weights.ignored}
+    for value in (v for model in models for v in model.graph.initializers.values()):
         for leaf in leaves(expression_of(value)):
             if isinstance(leaf.tensor, WeightTensor):
                 fates[leaf.tensor.source.name] = "used"
-    graph = {"nodes": len(model.graph), "initializers": len(model.graph.initializers), "rules": log.counts()}
+    rules: Counter[str] = Counter()
+    for log in logs:
+        rules.update(log.counts())
+    graph = {
+        "nodes": sum(len(model.graph) for model in models),
+        "initializers": sum(len(model.graph.initializers) for model in models),
+        "rules": dict(rules),
+    }
     return facts | {"graph": graph, "fates": fates}
+
+
+def _transformer(weights: Weights) -> Drafts:
+    architecture = read_architecture(weights, weights.checkpoint.metadata, None)
+    build = partial(build_vampnet, weights, architecture, _placeholders(architecture))
+    return {"kind": architecture.part, **architecture.as_json()}, [build]
+
+
+def _codec(weights: Weights) -> Drafts:
+    architecture = read_lac(weights, weights.checkpoint.metadata)
+    builds = [partial(build_encoder, weights, architecture), partial(build_decoder, weights, architecture)]
+    return architecture.as_json(), builds
+
+
+def _beat_tracker(weights: Weights) -> Drafts:
+    architecture = read_wavebeat(weights, weights.checkpoint.metadata)
+    return architecture.as_json(), [partial(build_wavebeat, weights, architecture)]
+
+
+Drafts = tuple[dict[str, Any], Sequence[Callable[..., ir.Model]]]
+Read = Callable[[Weights], Drafts]
+MODELS: dict[Kind | None, Read] = {
+    Kind.VAMPNET: _transformer,
+    Kind.CODEC: _codec,
+    Kind.WAVEBEAT: _beat_tracker,
+}
 
 
 def _placeholders(architecture: VampNetArchitecture) -> list[ir.Value]:

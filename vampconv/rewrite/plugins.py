@@ -36,7 +36,10 @@ def directory_rules(directory: Path) -> list[type[Rule]]:
     files = sorted(directory.glob("*.py")) if directory.is_dir() else []
     if not files:
         raise UsageError(f"--rules {directory}: no Python files there", "give a directory of rule files")
-    return [rule for file in files for rule in _rules_in(_import(file))]
+    rules = [rule for file in files for rule in _rules_in(_import(file))]
+    if not rules:
+        raise UsageError(f"--rules {directory}: its files define no rules", "see rules/README.md")
+    return rules
 
 
 def _import(file: Path) -> ModuleType:
