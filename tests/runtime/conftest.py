@@ -1,0 +1,58 @@
+"""Converted codecs and beat trackers, whole and in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vampconv.reference.lac_config import LACConfig
+from vampconv.reference.random_audio_checkpoint import random_codec
+from vampconv.reference.random_checkpoint import checkpoint
+from vampconv.runtime import Codec
+
+UNEVEN = LACConfig(
+    encoder_dim=4,
+    encoder_rates=(2, 3),
+    decoder_dim=16,
+    decoder_rates=(5, 2, 2),
+    codebook_dims=(4, 4, 4),
+    codebook_size=16,
+    sample_rate=8000,
+)
+"""Its encoder makes a frame of 6 samples, its decoder 20 samples of a frame."""
+
+
+@pytest.fixture(scope="session")
+def bundles(workshop) -> dict[str, Path]:
+    uneven = checkpoint(random_codec(UNEVEN, 3), UNEVEN.to_kwargs())
+    path = workshop.save(uneven, workshop.place() / "uneven.pth")
+    return {
+        "codec": workshop.bundle(workshop.golden / "codec.pth", "wavebeat"),
+        "codec_odd": workshop.bundle("codec_odd"),
+        "uneven": workshop.bundle(path),
+    }
+
+
+@pytest.fixture(scope="session")
+def codec(bundles) -> Callable[..., Codec]:
+    """A codec by name; with `frames`, in chunks of so many hops."""
+
+    def open_codec(name: str, frames: float | None = None, **options) -> Codec:
+        opened = Codec.of_bundle(bundles[name], **options)
+        if frames is not None:
+            opened.chunk_seconds = (frames + 1e-6) * opened.hop / opened.sample_rate
+        return opened
+
+    return open_codec
+
+
+@pytest.fixture(scope="session")
+def whole(codec) -> Callable[[str], Codec]:
+    """A codec that takes every signal in one piece."""
+
+    def open_whole(name: str) -> Codec:
+        return codec(name, 1e9, workers=1)
+
+    return open_whole
