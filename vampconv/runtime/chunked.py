@@ -16,7 +16,7 @@ from vampconv.runtime.receptive_field import receptive_field
 from vampconv.runtime.session import default_workers, open_session
 
 Array = NDArray[Any]
-WORTHWHILE = 8
+WORTHWHILE = 4
 
 
 class ChunkedModel:

@@ -90,9 +90,10 @@ class ReceptiveField:
         )
 
     def _checked(self) -> ReceptiveField:
-        """With enough inputs for one position, if positions before the first or after the last would see beyond the input's ends.
+        """With enough inputs for one position, if those before the first or after the last see beyond the input.
 
-        Only then does an output whose window lies within a chunk see none of the chunk's borders.
+        Only then does an output whose window lies within a chunk see none of the chunk's borders. That
+        holds for the bounds as they are, not rounded to positions.
         """
         if self.left < 0 or self.right < self.lost:
             raise NotLocalError("outputs near the ends are cut off, though they see only the input")

@@ -10,7 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from vampconv.errors import InputOutputError
 
-MOST_WORKERS = 8
+MOST_WORKERS = 4
 LOADING_ERRORS = (
     state.Fail,
     state.InvalidArgument,
