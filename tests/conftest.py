@@ -109,6 +109,10 @@ class Workshop:
             self.bundles[key] = output
         return self.bundles[key]
 
+    def whole(self, *names: str, **options: Any) -> Path:
+        """A bundle of all that golden checkpoints hold, the codec's encoder and decoder among it."""
+        return self.bundle(*(GOLDEN / f"{name}.pth" for name in names), **options)
+
     def session(self, bundle: Path, part: str = "coarse") -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4

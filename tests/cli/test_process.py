@@ -75,7 +75,7 @@ def test_a_conversion_needs_no_torch(workshop, tmp_path):
 def test_a_conversion_with_torch_and_the_runtime_unimportable(workshop, tmp_path):
     files = [workshop.golden / f"{n}.pth" for n in ("coarse", "codec")]
     modules(BLOCKER, "convert", *files, "-o", "out", cwd=tmp_path)
-    wanted = workshop.bundle("coarse", "codec")
+    wanted = workshop.whole("coarse", "codec")
     for path in wanted.iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
     modules(BLOCKER, "inspect", files[0], cwd=tmp_path)

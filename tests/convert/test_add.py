@@ -24,7 +24,7 @@ def test_in_two_steps_or_in_one(workshop, tmp_path, order):
     codec = workshop.golden / "codec.pth"
     for name in order:
         convert(Request([workshop.golden / f"{name}.pth", codec], tmp_path / "out", add=True))
-    assert contents(tmp_path / "out") == contents(workshop.bundle("coarse", "c2f", "codec"))
+    assert contents(tmp_path / "out") == contents(workshop.whole("coarse", "c2f", "codec"))
     onnx.checker.check_model(str(tmp_path / "out" / "coarse.onnx"), full_check=True)
     for part, codebooks, predicted in (("coarse", 4, 4), ("c2f", 14, 10)):
         feeds = {"codes": np.zeros((1, codebooks, 3), np.int64)}
@@ -37,9 +37,9 @@ def test_the_same_part_is_replaced(workshop, tmp_path):
     tune = workshop.golden / "coarse_lora.pth"
     convert(Request(files, tmp_path / "out", loras=[tune]))
     convert(Request([files[0], files[2]], tmp_path / "out", add=True))
-    assert contents(tmp_path / "out") == contents(workshop.bundle("coarse", "c2f", "codec"))
+    assert contents(tmp_path / "out") == contents(workshop.whole("coarse", "c2f", "codec"))
     convert(Request([files[0], files[2]], tmp_path / "out", add=True, loras=[tune]))
-    assert contents(tmp_path / "out") == contents(workshop.bundle("coarse", "c2f", "codec", loras=[tune]))
+    assert contents(tmp_path / "out") == contents(workshop.whole("coarse", "c2f", "codec", loras=[tune]))
     assert [c["file"] for c in manifest(tmp_path / "out")["checkpoints"]] == [
         "coarse.pth",
         "c2f.pth",
@@ -110,13 +110,13 @@ def test_force_replaces_everything(workshop, tmp_path):
     codec = workshop.golden / "codec.pth"
     convert(Request([workshop.golden / "coarse.pth", workshop.golden / "c2f.pth", codec], tmp_path / "out"))
     convert(Request([workshop.golden / "coarse.pth", codec], tmp_path / "out", force=True))
-    assert contents(tmp_path / "out") == contents(workshop.bundle("coarse", "codec"))
+    assert contents(tmp_path / "out") == contents(workshop.whole("coarse", "codec"))
 
 
 def test_adding_to_what_is_no_bundle(workshop, tmp_path):
     files = [workshop.golden / "coarse.pth", workshop.golden / "codec.pth"]
     convert(Request(files, tmp_path / "new", add=True))
-    assert contents(tmp_path / "new") == contents(workshop.bundle("coarse", "codec"))
+    assert contents(tmp_path / "new") == contents(workshop.whole("coarse", "codec"))
     (tmp_path / "new" / "vampconv.json").write_text("{}")
     before = contents(tmp_path / "new")
     for dry_run in (True, False):

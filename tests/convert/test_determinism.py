@@ -29,7 +29,7 @@ def digests(bundle):
 
 @pytest.fixture(scope="module")
 def wanted(workshop):
-    return digests(workshop.bundle(*NAMES, loras=[workshop.golden / "coarse_lora.pth"]))
+    return digests(workshop.whole(*NAMES, loras=[workshop.golden / "coarse_lora.pth"]))
 
 
 def arguments(workshop):
@@ -88,4 +88,4 @@ def test_other_opsets(workshop, child, tmp_path, opset):
     files = [workshop.golden / f"{name}.pth" for name in ("coarse_film", "codec")]
     ended = child("convert", *files, "--opset", opset, "-o", tmp_path / "out", env=env)
     assert ended.returncode == 0, ended.stderr
-    assert digests(tmp_path / "out") == digests(workshop.bundle("coarse_film", "codec", opset=opset))
+    assert digests(tmp_path / "out") == digests(workshop.whole("coarse_film", "codec", opset=opset))
