@@ -44,7 +44,7 @@ class Convolutions:
         weight, bias = self.normalised(name, out, into, kernel)
         with self.b.module(name):
             attributes = {"strides": [stride], "dilations": [dilation], "pads": [pad, pad]}
-            return self._typed(self.b.op.Conv(x, weight, bias, **attributes), out)
+            return typed(self.b.op.Conv(x, weight, bias, **attributes), out)
 
     def transposed(self, name: str, x: ir.Value, out: int, into: int, stride: int) -> ir.Value:
         """A weight-normalised transposed convolution of kernel ``2·stride``; its weight is [into, out, kernel]."""
@@ -52,7 +52,7 @@ class Convolutions:
         weight, bias = self.normalised(name, into, out, 2 * stride, bias=out)
         with self.b.module(name):
             attributes = {"strides": [stride], "dilations": [1], "pads": [pad, pad]}
-            return self._typed(self.b.op.ConvTranspose(x, weight, bias, **attributes), out)
+            return typed(self.b.op.ConvTranspose(x, weight, bias, **attributes), out)
 
     def normalised(
         self, name: str, first: int, second: int, kernel: int, *, bias: int | None = None
@@ -91,9 +91,10 @@ class Convolutions:
 
     def by_channel(self, x: ir.Value, channels: int) -> ir.Value:
         """[batch, time, channels] -> [batch, channels, time]."""
-        return self._typed(self.b.op.Transpose(x, perm=[0, 2, 1]), channels)
+        return typed(self.b.op.Transpose(x, perm=[0, 2, 1]), channels)
 
-    @staticmethod
-    def _typed(x: ir.Value, channels: int) -> ir.Value:
-        x.shape, x.type = ir.Shape(("batch", channels, None)), FLOAT
-        return x
+
+def typed(x: ir.Value, channels: int) -> ir.Value:
+    """x, known to be float32 [batch, channels, time]."""
+    x.shape, x.type = ir.Shape(("batch", channels, None)), FLOAT
+    return x

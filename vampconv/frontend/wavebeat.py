@@ -10,13 +10,12 @@ from typing import Any
 import onnx_ir as ir
 
 from vampconv.errors import BadInputError, UnsupportedModelError
-from vampconv.frontend.convolutions import weight_shape
+from vampconv.frontend.convolutions import FLOAT, typed, weight_shape
 from vampconv.frontend.module_builder import ModuleBuilder
 from vampconv.frontend.weights import Weights
 
 EPS = 1e-5
 SAMPLE_RATE = 22050
-FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _block(
         y = _batch_norm(b, y, out)
     with b.module("act1"):
         slope = b.op.Unsqueeze(b.weight("weight", out), [1])
-        y = _typed(b.op.PRelu(y, slope), out)
+        y = typed(b.op.PRelu(y, slope), out)
     with b.module("res_conv"):
         rest = _conv(b, x, out, into, 1, stride=a.stride)
     with b.module("res_norm"):
@@ -134,7 +133,7 @@ def _conv(
 ) -> ir.Value:
     pad = (kernel - 1) * dilation // 2
     attributes = {"strides": [stride], "dilations": [dilation], "pads": [pad, pad]}
-    return _typed(
+    return typed(
         b.op.Conv(x, b.weight("weight", out, into, kernel), b.weight("bias", out), **attributes), out
     )
 
@@ -143,8 +142,3 @@ def _batch_norm(b: ModuleBuilder, x: ir.Value, width: int) -> ir.Value:
     names = ("weight", "bias", "running_mean", "running_var")
     b.weights.ignore(f"{b.path}.num_batches_tracked", "counts training steps")
     return b.vamp.BatchNorm(x, *(b.weight(name, width) for name in names), eps=EPS)
-
-
-def _typed(x: ir.Value, channels: int) -> ir.Value:
-    x.shape, x.type = ir.Shape(("batch", channels, None)), FLOAT
-    return x
