@@ -8,6 +8,7 @@ from . import (
     classifier,
     codec_embedding,
     control,
+    convolution,
     film,
     gated_gelu,
     linear,
@@ -16,6 +17,7 @@ from . import (
     relative_bias,
     rms_norm,
     snake,
+    unit_snake,
     vector_quantize,
     weight_norm,
 )
@@ -34,8 +36,10 @@ FAMILIES = (
     classifier,
     padding,
     snake,
+    unit_snake,
     vector_quantize,
     batch_norm,
+    convolution,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

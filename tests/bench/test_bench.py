@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from vampconv.bench.codec import main as codec
 from vampconv.bench.convert import main as convert
 from vampconv.bench.exactness import RECORDINGS
 from vampconv.bench.exactness import main as exactness
 from vampconv.bench.process import Measurement, measure, medians, take_turns
+from vampconv.bench.rival import Rival, compete
 
 HOLD = "import time; held = bytearray(b'x') * {size}; time.sleep({seconds})"
 
@@ -51,6 +54,52 @@ def test_conversion_benchmark(tmp_path):
     ran = CliRunner().invoke(convert, arguments, catch_exceptions=False)
     assert "vampconv convert, half the layers" in ran.output
     assert list(tmp_path.iterdir()) == []
+
+
+SERVE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from vampconv.bench.rival import serve
+
+turns, held = [], bytearray(b"x") * {size}
+
+def run():
+    turns.append(0)
+    time.sleep({seconds})
+    return np.array(turns)
+
+serve(run, Path(sys.argv[1]))
+"""
+
+
+def test_rivals_run_in_turn(tmp_path):
+    sizes = {"small": 1, "large": 200_000_000}
+    commands = {
+        name: [*python(SERVE.format(size=size, seconds=0.05)), str(tmp_path / f"{name}.npy")]
+        for name, size in sizes.items()
+    }
+    results = compete(commands, 3)
+    for name in sizes:
+        assert len(np.load(tmp_path / f"{name}.npy")) == 4
+        assert all(0.05 <= run.seconds < 5 for run in results[name])
+    assert results["large"][0].peak_bytes - results["small"][0].peak_bytes >= 190_000_000
+
+
+def test_a_rival_that_ends_is_an_error():
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        Rival(python("raise SystemExit(3)"))
+
+
+def test_codec_benchmark():
+    arguments = ["--seconds", "0.2", "--rounds", "1", "--width", "16", "--disable", "ConvOverImage"]
+    ran = CliRunner().invoke(codec, arguments, catch_exceptions=False)
+    rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
+    assert len(rows) == 10
+    for row in rows[:5]:
+        assert row[6].strip() == "168 of 168 codes"
+    for row in rows[5:]:
+        assert float(row[6]) < 1e-5
 
 
 def test_every_recording_agrees(workshop):

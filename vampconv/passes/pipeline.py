@@ -64,6 +64,14 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Infer:
+    """Shapes of every value, for guards of the target's rules."""
+
+    def __call__(self, state: State) -> None:
+        infer_shapes(state.model)
+
+
+@dataclass(frozen=True)
 class Tidy:
     """What nothing uses goes; shapes are inferred; everything is named."""
 
@@ -76,6 +84,7 @@ class Tidy:
 PIPELINE: tuple[Pass, ...] = (
     Rewrite(Stage.CANONICAL),
     Rewrite(Stage.LOWER),
+    Infer(),
     Rewrite(Stage.TARGET),
     Fold(),
     Tidy(),

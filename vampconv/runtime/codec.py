@@ -14,7 +14,7 @@ from vampconv.runtime.bundle import Bundle
 from vampconv.runtime.checks import check_audio, check_codes
 from vampconv.runtime.chunked import ChunkedModel
 
-SECONDS_AT_ONCE = 8.0
+SECONDS_AT_ONCE = 10.4
 """Audio that is in work at a time, in all workers together."""
 
 

@@ -4,6 +4,7 @@ from . import (
     attention,
     batch_norm,
     constants,
+    convolution,
     embedding,
     film,
     gated_gelu,
@@ -12,6 +13,7 @@ from . import (
     relative_bias,
     rms_norm,
     snake,
+    unit_snake,
     vector_quantize,
 )
 from .variant import VARIANTS, Variant
@@ -22,6 +24,7 @@ __all__ = [
     "attention",
     "batch_norm",
     "constants",
+    "convolution",
     "embedding",
     "film",
     "gated_gelu",
@@ -30,5 +33,6 @@ __all__ = [
     "relative_bias",
     "rms_norm",
     "snake",
+    "unit_snake",
     "vector_quantize",
 ]
