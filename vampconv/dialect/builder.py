@@ -12,6 +12,15 @@ from vampconv.dialect.op import DOMAIN, OPS, Array, Dims
 
 MODULE = "vampconv.module"
 """Key of a node's metadata: the path of the module that it stands for."""
+VALUE = "vampconv.value"
+"""Key of a node's metadata: which values of the PyTorch model its first output is, separated by blanks.
+
+``path`` is what the module at that path puts out, ``>path`` what it takes, ``.`` what the whole model puts
+out; ``#1`` after it is the second of several. ``@021`` says in which order the axes are here, ``@+201`` that
+there is an axis of size 1 before them.
+"""
+FUSED = "vampconv.fused"
+"""Key of a node's metadata: such values that are not there any more, each as ``path=why``."""
 
 Emit = Callable[[str, str, tuple[Any, ...], dict[str, Any], int], Any]
 

@@ -44,7 +44,7 @@ class Convolutions:
         weight, bias = self.normalised(name, out, into, kernel)
         with self.b.module(name):
             attributes = {"strides": [stride], "dilations": [dilation], "pads": [pad, pad]}
-            return typed(self.b.op.Conv(x, weight, bias, **attributes), out)
+            return self.b.mark(typed(self.b.op.Conv(x, weight, bias, **attributes), out))
 
     def transposed(self, name: str, x: ir.Value, out: int, into: int, stride: int) -> ir.Value:
         """A weight-normalised transposed convolution of kernel ``2·stride``; its weight is [into, out, kernel]."""
@@ -52,7 +52,7 @@ class Convolutions:
         weight, bias = self.normalised(name, into, out, 2 * stride, bias=out)
         with self.b.module(name):
             attributes = {"strides": [stride], "dilations": [1], "pads": [pad, pad]}
-            return typed(self.b.op.ConvTranspose(x, weight, bias, **attributes), out)
+            return self.b.mark(typed(self.b.op.ConvTranspose(x, weight, bias, **attributes), out))
 
     def normalised(
         self, name: str, first: int, second: int, kernel: int, *, bias: int | None = None
@@ -66,22 +66,23 @@ class Convolutions:
     def snake(self, name: str, x: ir.Value, width: int) -> ir.Value:
         """Snake with an alpha for each channel."""
         with self.b.module(name):
-            return self.b.vamp.Snake(x, self.b.weight("alpha", 1, width, 1))
+            return self.b.mark(self.b.vamp.Snake(x, self.b.weight("alpha", 1, width, 1)))
 
     def residual(
-        self, name: str, x: ir.Value, width: int, kernels: tuple[int, int], dilation: int
+        self, name: str, inner: str, x: ir.Value, width: int, kernels: tuple[int, int], dilation: int
     ) -> ir.Value:
         """Two convolutions of x, a Snake before each, the first one dilated; and x added to them."""
         with self.b.module(name):
-            y = self.conv("1", self.snake("0", x, width), width, width, kernels[0], dilation=dilation)
-            y = self.conv("3", self.snake("2", y, width), width, width, kernels[1])
-            return self.b.add(x, y)
+            with self.b.module(inner):
+                y = self.conv("1", self.snake("0", x, width), width, width, kernels[0], dilation=dilation)
+                y = self.conv("3", self.snake("2", y, width), width, width, kernels[1])
+            return self.b.mark(self.b.add(x, y))
 
     def pointwise(self, name: str, x: ir.Value, out: int, into: int) -> ir.Value:
         """A weight-normalised convolution of kernel 1 on x [batch, time, channels]."""
         weight, bias = self.normalised(name, out, into, 1)
         with self.b.module(name):
-            return self.b.vamp.PointwiseConv(x, weight, bias)
+            return self.b.mark(self.b.vamp.PointwiseConv(x, weight, bias), order="021")
 
     def by_time(self, x: ir.Value, channels: int) -> ir.Value:
         """[batch, channels, time] -> [batch, time, channels]."""

@@ -15,6 +15,8 @@ from vampconv.frontend.weights import Weights
 DILATIONS_OF_ENCODER = (1, 3, 9)
 DILATIONS_OF_DECODER = (1, 3, 5)
 KERNELS_OF_DECODER = (3, 7, 11)
+BY_TIME = "021"
+"""Order of the axes in the quantizer, where PyTorch has channels before time."""
 
 
 def build_encoder(weights: Weights, architecture: LACArchitecture, *, opset: int) -> ir.Model:
@@ -49,11 +51,12 @@ class _Codec:
         a, conv = self.a, self.conv
         width = a.encoder_dim
         with self.b.module("encoder"):
-            x = conv.conv("block.0", self.b.vamp.PadToMultiple(audio, multiple=a.hop), width, 1, 7)
+            padded = self.b.mark(self.b.vamp.PadToMultiple(audio, multiple=a.hop), ">encoder")
+            x = conv.conv("block.0", padded, width, 1, 7)
             for i, stride in enumerate(a.encoder_rates, start=1):
                 with self.b.module(f"block.{i}.block"):
                     for j, dilation in enumerate(DILATIONS_OF_ENCODER):
-                        x = conv.residual(f"{j}.block", x, width, (7, 1), dilation)
+                        x = conv.residual(f"{j}", "block", x, width, (7, 1), dilation)
                     x = conv.snake("3", x, width)
                     x = conv.conv("4", x, 2 * width, width, 2 * stride, stride=stride, padding=stride // 2)
                 width *= 2
@@ -65,22 +68,23 @@ class _Codec:
     def quantize(self, z: ir.Value) -> ir.Value:
         """Codes of every codebook, each of what the ones before it left over."""
         b, a = self.b, self.a
-        residual = self.conv.by_time(z, a.latent_dim)
+        residual = b.mark(self.conv.by_time(z, a.latent_dim), ">quantizer", order=BY_TIME)
         columns = []
         for i in range(a.n_codebooks):
             table = b.tensor(TABLE.format(i), a.codebook_size, a.codebook_dim)
             with b.module(f"quantizer.quantizers.{i}"):
                 latents = self.conv.pointwise("in_proj", residual, a.codebook_dim, a.latent_dim)
-                codes = b.vamp.NearestCode(latents, table)
+                codes = b.mark(b.vamp.NearestCode(latents, table), f"{b.path}#1")
                 columns.append(b.op.Unsqueeze(codes, [1]))
                 if i + 1 < a.n_codebooks:
                     rows = b.op.Gather(table, codes, axis=0)
                     rows.shape, rows.type = latents.shape, latents.type
+                    b.mark(rows, ">.out_proj", order=BY_TIME)
                     known = self.conv.pointwise("out_proj", rows, a.latent_dim, a.codebook_dim)
                     rest = b.op.Sub(residual, known)
                     rest.shape, rest.type = residual.shape, residual.type
-                    residual = rest
-        return b.op.Concat(*columns, axis=1)
+                    residual = b.mark(rest, f">quantizer.quantizers.{i + 1}", order=BY_TIME)
+        return b.mark(b.op.Concat(*columns, axis=1), ".")
 
     def decode(self, codes: ir.Value) -> ir.Value:
         a, conv = self.a, self.conv
@@ -99,7 +103,7 @@ class _Codec:
             x = conv.snake(f"model.{last}", x, width)
             x = conv.conv(f"model.{last + 1}", x, 1, width, 7)
             with self.b.module(f"model.{last + 2}"):
-                return self.b.op.Tanh(x)
+                return self.b.mark(self.b.op.Tanh(x))
 
     def from_codes(self, codes: ir.Value) -> ir.Value:
         """What the codes stand for, after each row of the tables is quantised again."""
@@ -115,7 +119,9 @@ class _Codec:
         sizes = (a.codebook_size, a.codebook_dim), (a.latent_dim, a.codebook_dim), (a.latent_dim,)
         with b.module("quantizer"):
             stacks = [self._stack(v, s) for v, s in zip((tables, weights, biases), sizes, strict=True)]
-            return b.vamp.DecodeCodes(codes, *stacks)
+            z = b.mark(b.vamp.DecodeCodes(codes, *stacks), ">decoder", order=BY_TIME)
+            b.absorb(z, *(f".quantizers.{i}.out_proj" for i in range(a.n_codebooks)))
+            return z
 
     def _stack(self, values: Iterable[ir.Value], size: tuple[int, ...]) -> ir.Value:
         rows = [self.b.op.Unsqueeze(value, [0]) for value in values]
@@ -131,10 +137,10 @@ class _Codec:
             y = x
             for k, dilation in enumerate(DILATIONS_OF_DECODER):
                 y = self.conv.residual(
-                    f"mrf_blocks.{j}.block.{k}.layer", y, width, (kernel, kernel), dilation
+                    f"mrf_blocks.{j}.block.{k}", "layer", y, width, (kernel, kernel), dilation
                 )
             total = y if total is None else b.add(total, y)
         assert total is not None
         mean: ir.Value = b.op.Div(total, float(len(KERNELS_OF_DECODER)))
         mean.shape, mean.type = x.shape, x.type
-        return mean
+        return b.mark(mean)

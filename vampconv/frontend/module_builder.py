@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from vampconv.dialect import DOMAIN, NodeBuilder, vamp
+from vampconv.dialect.builder import FUSED, VALUE
 from vampconv.dialect.op import VERSION
 from vampconv.frontend.lora import SCALE, pair_of
 from vampconv.frontend.weights import Weights
@@ -65,6 +66,29 @@ class ModuleBuilder:
         finally:
             self.op.module = outer
 
+    def mark(self, value: ir.Value, *names: str, order: str = "") -> ir.Value:
+        """Say which values of the PyTorch model this one is: by default, what the present module puts out.
+
+        See `vampconv.dialect.builder.VALUE` for how they are written; a name that begins with a dot, or
+        with ``>.``, is of a module below the present one.
+        """
+        node = value.producer()
+        assert node is not None
+        whole = [self._below(name) for name in names or (self.path,)]
+        known = node.metadata_props.get(VALUE, "").split()
+        node.metadata_props[VALUE] = " ".join([*known, *(f"{n}@{order}" if order else n for n in whole)])
+        return value
+
+    def absorb(self, value: ir.Value, *names: str) -> None:
+        """Say which values of the PyTorch model the operator that makes `value` has inside."""
+        node = value.producer()
+        assert node is not None
+        node.metadata_props[FUSED] = " ".join(f"{self._below(name)}={node.op_type}" for name in names)
+
+    def _below(self, name: str) -> str:
+        into, path = (">", name[1:]) if name.startswith(">") else ("", name)
+        return f"{into}{self.path}{path}" if path.startswith(".") and path != "." else name
+
     def input(self, name: str, dtype: ir.DataType, *shape: int | str) -> ir.Value:
         """A new input of the graph; a name in its shape is a dynamic dimension."""
         value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
@@ -87,14 +111,14 @@ class ModuleBuilder:
             weight = self.weight("weight", out, into)
             if self.path in self.adaptable:
                 weight = self._adapted(weight, (out, into))
-            return self.vamp.Linear(x, weight)
+            return self.mark(self.vamp.Linear(x, weight))
 
     def linear_with_bias(self, name: str, x: ir.Value, out: int, into: int) -> ir.Value:
         """A linear whose bias is optional."""
         with self.module(name):
             weight = self.weight("weight", out, into)
             bias = (self.weight("bias", out),) if f"{self.path}.bias" in self.weights else ()
-            return self.vamp.Linear(x, weight, *bias)
+            return self.mark(self.vamp.Linear(x, weight, *bias))
 
     def add(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """The sum of two values of one shape."""

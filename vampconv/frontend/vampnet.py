@@ -14,6 +14,8 @@ from vampconv.frontend.weights import Weights
 EPS = 1e-6
 MAX_DISTANCE = 128
 BUCKETS = 32
+BY_TIME = "021"
+"""Order of the axes here of what has time last in PyTorch."""
 POSITION_TABLE = "transformer.layers.0.self_attn.relative_attention_bias.weight"
 """The table from which every layer's position bias comes."""
 
@@ -76,7 +78,7 @@ class _Transformer:
             with b.module(f"transformer.layers.{i}"):
                 x = self.layer(x, condition, length)
         with b.module("transformer.norm"):
-            x = self.norm(x)
+            x = b.mark(self.norm(x))
         return self.classifier(x)
 
     def embedding(self, codes: ir.Value, tables: Sequence[ir.Value]) -> ir.Value:
@@ -86,9 +88,10 @@ class _Transformer:
             latents = [b.vamp.CodebookEmbedding(codes, t, mask, codebook=i) for i, t in enumerate(tables)]
             joined = b.op.Concat(*latents, axis=-1)
             joined.shape = ir.Shape(("batch", "time", width))
+            b.mark(joined, ">.out_proj", order=BY_TIME)
             with b.module("out_proj"):
                 weight, bias = b.weight("weight", self.dim, width, 1), b.weight("bias", self.dim)
-                return b.vamp.PointwiseConv(joined, weight, bias)
+                return b.mark(b.vamp.PointwiseConv(joined, weight, bias), order=BY_TIME)
 
     def controls(self, x: ir.Value) -> ir.Value:
         b = self.b
@@ -101,7 +104,10 @@ class _Transformer:
                 encoded = b.vamp.ControlEncoder(control, mask, weight, bias)
             with b.module("ctrl_encoder"):
                 total = encoded if total is None else b.add(total, encoded)
-        return x if total is None else b.add(x, total)
+        if total is None:
+            return x
+        b.mark(total, "ctrl_encoder", order=BY_TIME)
+        return b.mark(b.add(x, total), ">transformer")
 
     def condition(self) -> ir.Value | None:
         """The embedded noise level of a FiLM model."""
@@ -114,22 +120,24 @@ class _Transformer:
             )
         level = self.b.input("r", ir.DataType.FLOAT, "batch")
         with self.b.module("r_embed"):
-            return self.b.vamp.NoiseEmbedding(level, dim=self.a.r_cond_dim)
+            return self.b.mark(self.b.vamp.NoiseEmbedding(level, dim=self.a.r_cond_dim), ">transformer#1")
 
     def layer(self, x: ir.Value, condition: ir.Value | None, length: ir.Value) -> ir.Value:
         b = self.b
         with b.module("norm_1"):
-            y = self.norm(x)
+            y = b.mark(self.norm(x))
         with b.module("film_1"):
-            y = self.film(y, condition)
+            y = b.mark(self.film(y, condition), order=BY_TIME)
         with b.module("self_attn"):
-            x = b.add(x, self.attention(y, length))
+            y = self.attention(y, length)
+        x = b.mark(b.add(x, y), ">.norm_3")
         with b.module("norm_3"):
-            y = self.norm(x)
+            y = b.mark(self.norm(x))
         with b.module("film_3"):
-            y = self.film(y, condition)
+            y = b.mark(self.film(y, condition), order=BY_TIME)
         with b.module("feed_forward"):
-            return b.add(x, self.feed_forward(y))
+            y = self.feed_forward(y)
+        return b.mark(b.add(x, y))
 
     def norm(self, x: ir.Value) -> ir.Value:
         return self.b.vamp.RMSNorm(x, self.b.weight("weight", self.dim), eps=EPS)
@@ -146,13 +154,16 @@ class _Transformer:
         b, dim, heads = self.b, self.dim, self.a.n_heads
         if self.a.flash_attn:
             q, k, v = self.fused_projections(x)
-            return b.linear_with_bias("out_proj", b.vamp.Attention(q, k, v, heads=heads), dim, dim)
+            heard = b.mark(b.vamp.Attention(q, k, v, heads=heads), ">.out_proj")
+            return b.linear_with_bias("out_proj", heard, dim, dim)
         q = b.linear("w_qs", x, dim, dim)
         k = b.linear("w_ks", x, dim, dim)
         v = b.linear("w_vs", x, dim, dim)
         table = b.tensor(POSITION_TABLE, BUCKETS, heads)
         bias = b.vamp.RelativePositionBias(length, table, max_distance=MAX_DISTANCE)
-        return b.linear("fc", b.vamp.Attention(q, k, v, bias, heads=heads), dim, dim)
+        if POSITION_TABLE.startswith(b.path):
+            b.mark(bias, ".relative_attention_bias", order="+201")
+        return b.linear("fc", b.mark(b.vamp.Attention(q, k, v, bias, heads=heads), ">.fc"), dim, dim)
 
     def fused_projections(self, x: ir.Value) -> tuple[ir.Value, ...]:
         """q, k and v of FlashMHA, one after another in the features of one linear."""
@@ -166,13 +177,15 @@ class _Transformer:
         b, dim = self.b, self.dim
         x = b.linear("w_1", x, 4 * dim, dim)
         with b.module("act"):
-            x = b.vamp.GatedGELU(x)
+            x = b.mark(b.vamp.GatedGELU(x))
         return b.linear("w_2", x, dim, 2 * dim)
 
     def classifier(self, x: ir.Value) -> ir.Value:
         b, rows = self.b, self.a.vocab_size * self.a.n_predict
         with b.module("classifier.layers.0"):
             g, v = b.weight("weight_g", rows, 1, 1), b.weight("weight_v", rows, self.dim, 1)
-            return b.vamp.Classifier(
+            logits: ir.Value = b.vamp.Classifier(
                 x, b.vamp.WeightNorm(g, v), b.weight("bias", rows), n_predict=self.a.n_predict
             )
+            b.absorb(logits, "classifier.layers.0")
+            return b.mark(logits, ".", order=BY_TIME)

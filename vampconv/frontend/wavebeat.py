@@ -105,7 +105,7 @@ def build_wavebeat(weights: Weights, architecture: WaveBeatArchitecture, *, opse
         into = out
     with b.module("output"):
         x = _conv(b, x, a.noutputs, into, 1)
-        activations = b.op.Sigmoid(x)
+        activations = b.mark(b.op.Sigmoid(x), ".#1")
     activations.name, activations.type = "activations", FLOAT
     activations.shape = ir.Shape(("batch", a.noutputs, "frames"))
     return b.finish("wavebeat", activations, opset, a.as_json())
@@ -120,12 +120,12 @@ def _block(
         y = _batch_norm(b, y, out)
     with b.module("act1"):
         slope = b.op.Unsqueeze(b.weight("weight", out), [1])
-        y = typed(b.op.PRelu(y, slope), out)
+        y = b.mark(typed(b.op.PRelu(y, slope), out))
     with b.module("res_conv"):
         rest = _conv(b, x, out, into, 1, stride=a.stride)
     with b.module("res_norm"):
         rest = _batch_norm(b, rest, out)
-    return b.add(y, rest)
+    return b.mark(b.add(y, rest))
 
 
 def _conv(
@@ -133,12 +133,11 @@ def _conv(
 ) -> ir.Value:
     pad = (kernel - 1) * dilation // 2
     attributes = {"strides": [stride], "dilations": [dilation], "pads": [pad, pad]}
-    return typed(
-        b.op.Conv(x, b.weight("weight", out, into, kernel), b.weight("bias", out), **attributes), out
-    )
+    y = b.op.Conv(x, b.weight("weight", out, into, kernel), b.weight("bias", out), **attributes)
+    return b.mark(typed(y, out))
 
 
 def _batch_norm(b: ModuleBuilder, x: ir.Value, width: int) -> ir.Value:
     names = ("weight", "bias", "running_mean", "running_var")
     b.weights.ignore(f"{b.path}.num_batches_tracked", "counts training steps")
-    return b.vamp.BatchNorm(x, *(b.weight(name, width) for name in names), eps=EPS)
+    return b.mark(b.vamp.BatchNorm(x, *(b.weight(name, width) for name in names), eps=EPS))

@@ -17,7 +17,7 @@ from vampconv.errors import PluginError, VampconvError
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Occurrence
 from vampconv.rewrite.rule import Rule
-from vampconv.rewrite.trace import inherit, module_of
+from vampconv.rewrite.trace import hand_down, inherit, module_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def replace(graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match) 
     graph.insert_after(root, builder.nodes)
     for old, new in zip(found.outputs, results, strict=True):
         inherit(found.nodes, _take_over(graph, old, new, root), module, rule.__name__)
+    hand_down(found.nodes, found.outputs, results, rule.__name__)
     graph.remove(found.nodes, safe=True)
     if len(found.outputs) > 1:
         graph.sort()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from vampconv.dialect.builder import MODULE
+from vampconv.dialect.builder import FUSED, MODULE, VALUE
 
 RULES = "vampconv.rules"
 
@@ -19,6 +19,32 @@ def module_of(node: ir.Node) -> str:
 def rules_of(node: ir.Node) -> tuple[str, ...]:
     """Names of the rules that made the node, in order."""
     return tuple(name for name in node.metadata_props.get(RULES, "").split(",") if name)
+
+
+def hand_down(nodes: Iterable[ir.Node], old: Sequence[ir.Value], new: Sequence[ir.Value], rule: str) -> None:
+    """Let new values be what the old ones were; say at the first what vanished with the inner `nodes`."""
+    roots = {value.producer() for value in old}
+    for before, after in zip(old, new, strict=True):
+        maker, taker = before.producer(), after.producer()
+        if maker is not None and taker is not None and before.index() == 0:
+            _add(taker, VALUE, maker.metadata_props.get(VALUE, ""))
+    first = next((p for value in new if (p := value.producer()) is not None), None)
+    for node in nodes:
+        if first is None:
+            break
+        _add(first, FUSED, node.metadata_props.get(FUSED, ""))
+        if node not in roots:
+            _add(
+                first,
+                FUSED,
+                " ".join(f"{name}={rule}" for name in node.metadata_props.get(VALUE, "").split()),
+            )
+
+
+def _add(node: ir.Node, key: str, words: str) -> None:
+    known = node.metadata_props.get(key, "").split()
+    if words:
+        node.metadata_props[key] = " ".join(dict.fromkeys([*known, *words.split()]))
 
 
 def inherit(old: Iterable[ir.Node], new: Iterable[ir.Node], module: str, rule: str) -> None:
