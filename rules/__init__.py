@@ -17,7 +17,6 @@ from . import (
     relative_bias,
     rms_norm,
     snake,
-    unit_snake,
     vector_quantize,
     weight_norm,
 )
@@ -36,7 +35,6 @@ FAMILIES = (
     classifier,
     padding,
     snake,
-    unit_snake,
     vector_quantize,
     batch_norm,
     convolution,

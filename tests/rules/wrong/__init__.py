@@ -13,7 +13,6 @@ from . import (
     relative_bias,
     rms_norm,
     snake,
-    unit_snake,
     vector_quantize,
 )
 from .variant import VARIANTS, Variant
@@ -33,6 +32,5 @@ __all__ = [
     "relative_bias",
     "rms_norm",
     "snake",
-    "unit_snake",
     "vector_quantize",
 ]
