@@ -78,16 +78,7 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
         If a checkpoint, codec or fine-tune does not fit, or a tensor is not accounted for.
 
     """
-    transformers = [Weights(checkpoint) for checkpoint in inputs.transformers]
-    codec = _codec(inputs, transformers, stack)
-    drafts, accounts = _transformers(transformers, [Weights(c) for c in inputs.fine_tunes], codec)
-    for part_drafts, account in (*_whole_codec(inputs, codec), *_beat_trackers(inputs)):
-        drafts += part_drafts
-        accounts.append(account)
-    if not drafts:
-        raise UnsupportedModelError(
-            "there is no model to convert, only a codec's tables", "give a transformer"
-        )
+    drafts, accounts, codec = make_drafts(inputs, stack)
     _label(accounts)
     models = [draft.build(opset=options.opset) for draft in drafts]
     for account in accounts:
@@ -101,6 +92,30 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
         parts.append(Part(draft.part, draft.architecture, model, log, rows))
     ledger.settle()
     return Plan(parts, ledger, codec.facts() if codec else {}, tuple(inputs.notes))
+
+
+def make_drafts(
+    inputs: Inputs, stack: ExitStack
+) -> tuple[list[Draft], list[Account], CodecTables | None]:
+    """What can be built of the inputs, the accounts of their checkpoints, and the codec.
+
+    Raises
+    ------
+    VampconvError
+        If a checkpoint, codec or fine-tune does not fit.
+
+    """
+    transformers = [Weights(checkpoint) for checkpoint in inputs.transformers]
+    codec = _codec(inputs, transformers, stack)
+    drafts, accounts = _transformers(transformers, [Weights(c) for c in inputs.fine_tunes], codec)
+    for part_drafts, account in (*_whole_codec(inputs, codec), *_beat_trackers(inputs)):
+        drafts += part_drafts
+        accounts.append(account)
+    if not drafts:
+        raise UnsupportedModelError(
+            "there is no model to convert, only a codec's tables", "give a transformer"
+        )
+    return drafts, accounts, codec
 
 
 def _codec(inputs: Inputs, transformers: Sequence[Weights], stack: ExitStack) -> CodecTables | None:

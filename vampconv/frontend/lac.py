@@ -84,7 +84,10 @@ class _Codec:
                     rest = b.op.Sub(residual, known)
                     rest.shape, rest.type = residual.shape, residual.type
                     residual = b.mark(rest, f">quantizer.quantizers.{i + 1}", order=BY_TIME)
-        return b.mark(b.op.Concat(*columns, axis=1), ".")
+        codes = b.mark(b.op.Concat(*columns, axis=1), ".")
+        last = f"quantizer.quantizers.{a.n_codebooks - 1}"
+        b.absorb(codes, f"{last}.out_proj", last, "quantizer", why="unused")
+        return codes
 
     def decode(self, codes: ir.Value) -> ir.Value:
         a, conv = self.a, self.conv

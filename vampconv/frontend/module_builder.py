@@ -79,15 +79,19 @@ class ModuleBuilder:
         node.metadata_props[VALUE] = " ".join([*known, *(f"{n}@{order}" if order else n for n in whole)])
         return value
 
-    def absorb(self, value: ir.Value, *names: str) -> None:
-        """Say which values of the PyTorch model the operator that makes `value` has inside."""
+    def absorb(self, value: ir.Value, *names: str, why: str = "") -> None:
+        """Say which values of the PyTorch model are not there: the operator that makes `value` has them inside.
+
+        Or `why` they are not, in one word: ``unused``.
+        """
         node = value.producer()
         assert node is not None
-        node.metadata_props[FUSED] = " ".join(f"{self._below(name)}={node.op_type}" for name in names)
+        node.metadata_props[FUSED] = " ".join(f"{self._below(n)}={why or node.op_type}" for n in names)
 
     def _below(self, name: str) -> str:
         into, path = (">", name[1:]) if name.startswith(">") else ("", name)
-        return f"{into}{self.path}{path}" if path.startswith(".") and path != "." else name
+        is_below = path.startswith(".") and path != "." and not path.startswith(".#")
+        return f"{into}{self.path}{path}" if is_below else name
 
     def input(self, name: str, dtype: ir.DataType, *shape: int | str) -> ir.Value:
         """A new input of the graph; a name in its shape is a dynamic dimension."""

@@ -14,6 +14,7 @@ from vampconv.frontend.weights import Weights
 EPS = 1e-6
 MAX_DISTANCE = 128
 BUCKETS = 32
+FLOAT = ir.TensorType(ir.DataType.FLOAT)
 BY_TIME = "021"
 """Order of the axes here of what has time last in PyTorch."""
 POSITION_TABLE = "transformer.layers.0.self_attn.relative_attention_bias.weight"
@@ -87,7 +88,7 @@ class _Transformer:
         with b.module("embedding"):
             latents = [b.vamp.CodebookEmbedding(codes, t, mask, codebook=i) for i, t in enumerate(tables)]
             joined = b.op.Concat(*latents, axis=-1)
-            joined.shape = ir.Shape(("batch", "time", width))
+            joined.shape, joined.type = ir.Shape(("batch", "time", width)), FLOAT
             b.mark(joined, ">.out_proj", order=BY_TIME)
             with b.module("out_proj"):
                 weight, bias = b.weight("weight", self.dim, width, 1), b.weight("bias", self.dim)
@@ -178,6 +179,7 @@ class _Transformer:
         x = b.linear("w_1", x, 4 * dim, dim)
         with b.module("act"):
             x = b.mark(b.vamp.GatedGELU(x))
+            b.absorb(x, ".gelu")
         return b.linear("w_2", x, dim, 2 * dim)
 
     def classifier(self, x: ir.Value) -> ir.Value:

@@ -63,10 +63,13 @@ class VectorQuantize(nn.Module):
         """Codes [batch, time] of latents [batch, dim, time], the first on ties."""
         return self.scores(latents).max(-1).indices
 
-    def forward(self, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Contribution [batch, channels, time], codes [batch, time] and latents [batch, dim, time]."""
+    def forward(self, residual: Tensor, forced: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Contribution [batch, channels, time], codes [batch, time] and latents [batch, dim, time].
+
+        Codes that are `forced` [batch, time] take the place of the nearest ones.
+        """
         latents: Tensor = self.in_proj(residual)
-        codes = self.nearest(latents)
+        codes = self.nearest(latents) if forced is None else forced
         straight_through = latents + (self.rows(codes) - latents)  # rounds as the original does
         return self.out_proj(straight_through), codes, latents
 
@@ -78,13 +81,13 @@ class ResidualVectorQuantize(nn.Module):
         super().__init__()
         self.quantizers = nn.ModuleList(VectorQuantize(channels, size, dim) for dim in dims)
 
-    def forward(self, z: Tensor) -> Quantized:
-        """Quantise `z` [batch, channels, time]."""
+    def forward(self, z: Tensor, forced: Tensor | None = None) -> Quantized:
+        """Quantise `z` [batch, channels, time]; `forced` codes [batch, n_codebooks, time] replace the nearest."""
         residual, zq = z, torch.zeros_like(z)
         codes: list[Tensor] = []
         latents: list[Tensor] = []
-        for quantizer in self.quantizers:
-            part, code, latent = quantizer(residual)
+        for i, quantizer in enumerate(self.quantizers):
+            part, code, latent = quantizer(residual, None if forced is None else forced[:, i])
             residual, zq = residual - part, zq + part
             codes.append(code)
             latents.append(latent)

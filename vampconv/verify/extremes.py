@@ -1,0 +1,73 @@
+"""What stands out: the first value that is not finite, the largest magnitudes, and maps of the worst errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vampconv.verify.result import Comparison, HeadRoom, NonFinite, PartResult
+
+Array = NDArray[Any]
+HALF = 65504.0
+"""The largest float16."""
+TIGHT = 16.0
+"""Values that come nearer than this factor to it are reported."""
+MAPS = 3
+CELLS = 48
+"""Cells of a map along each axis, at most."""
+
+
+@dataclass
+class Extremes:
+    """Collects them while values pass by, in the order of the graph."""
+
+    largest: dict[str, HeadRoom] = field(default_factory=dict)
+    first: dict[tuple[str, str], NonFinite] = field(default_factory=dict)
+    maps: dict[str, tuple[float, list[list[float]]]] = field(default_factory=dict)
+
+    def see(self, row: Comparison, found: Array, truth: Tensor) -> None:
+        """Look at a value that was compared."""
+        if found.dtype.kind != "f" or not found.size or not truth.is_floating_point():
+            return
+        size = float(np.abs(found).max())
+        known = self.largest.get(row.value)
+        if known is None or not size <= known.largest:
+            self.largest[row.value] = HeadRoom(row.value, row.module, size)
+        finite = {"graph": np.isfinite(size), "reference": bool(torch.isfinite(truth).all())}
+        for side, sound in finite.items():
+            if not sound:
+                self.first.setdefault((side, str(row.case)), NonFinite(side, row.value, row.module, row.case))
+        if found.shape == tuple(truth.shape):
+            self._map(row, found, truth)
+
+    def _map(self, row: Comparison, found: Array, truth: Tensor) -> None:
+        ratio = row.ratio if np.isfinite(row.ratio) else np.inf
+        least = min((r for r, _ in self.maps.values()), default=0.0) if len(self.maps) >= MAPS else 0.0
+        if ratio <= max(least, self.maps.get(row.value, (0.0,))[0]):
+            return
+        self.maps[row.value] = ratio, error_map(found, truth)
+        for name in sorted(self.maps, key=lambda n: -self.maps[n][0])[MAPS:]:
+            del self.maps[name]
+
+    def put_into(self, result: PartResult) -> None:
+        """Enter what was seen into the result of the part."""
+        result.non_finite = list(self.first.values())
+        tight = [room for room in self.largest.values() if not room.largest * TIGHT < HALF]
+        widest = max(self.largest.values(), key=lambda room: room.largest, default=None)
+        result.head_room = sorted(tight, key=lambda room: -room.largest) or ([widest] if widest else [])
+        result.heat_maps = {name: cells for name, (_, cells) in self.maps.items()}
+
+
+def error_map(found: Array, truth: Tensor) -> list[list[float]]:
+    """Mean absolute error over the root mean square of the truth, by cells of the last two axes."""
+    exact = truth.numpy().reshape(-1, *truth.shape[-2:]) if truth.ndim > 1 else truth.numpy()[None, None]
+    with np.errstate(all="ignore"):
+        difference = np.abs(found.reshape(exact.shape).astype(np.float64) - exact).mean(axis=0)
+        scale = np.sqrt(np.mean(np.square(exact))) or 1.0
+        rows, columns = (np.array_split(np.arange(n), min(n, CELLS)) for n in difference.shape)
+        return [[float(difference[np.ix_(r, c)].mean() / scale) for c in columns] for r in rows]

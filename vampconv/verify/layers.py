@@ -1,0 +1,226 @@
+"""One part of a bundle, value by value, against the reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime import GraphOptimizationLevel
+from torch import Tensor, nn
+
+from vampconv.errors import InputOutputError
+from vampconv.reference.lac import LACReference
+from vampconv.runtime.session import LOADING_ERRORS
+from vampconv.verify.anchors import Place, read_anchors
+from vampconv.verify.audio_files import snr_db
+from vampconv.verify.compare import Measured, compare, relative
+from vampconv.verify.coverage import cover, shortcomings
+from vampconv.verify.evaluate import Evaluator
+from vampconv.verify.extremes import Extremes
+from vampconv.verify.regions import Regions
+from vampconv.verify.result import Case, Comparison, Fault, PartResult, Sound
+from vampconv.verify.side import FAILURES, References, Side
+from vampconv.verify.subjects import Decoder, Encoder, Transformer, codes_fit
+from vampconv.verify.taps import Taps
+from vampconv.verify.tokens import added, judge_codes, judge_logits
+from vampconv.verify.truth import arranged
+
+Array = NDArray[Any]
+SHORT = 8
+"""Steps that a case should have for regions to be read."""
+AT_ONCE = 1 << 29
+"""Bytes of tapped values that are held at a time."""
+
+
+class PartVerifier:
+    """Verifies one ONNX model.
+
+    Parameters
+    ----------
+    references
+        What it is, and the truth.
+    path
+        The model.
+    layerwise
+        Whether to compare every value, or the outputs only.
+    threads, level
+        Of ONNX Runtime: how many, and what it optimises.
+
+    """
+
+    def __init__(
+        self,
+        references: References,
+        path: Path,
+        *,
+        layerwise: bool,
+        threads: int | None = None,
+        level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.subject, self.path, self.layerwise, self.advance = references.subject, path, layerwise, advance
+        self.threads, self.level = threads, level
+        self.model = onnx.load(path, load_external_data=False)
+        self.anchors = read_anchors(self.model)
+        self.truth = Side(references.exact, Evaluator(self.model, path.parent, torch.float64))
+        self.rival = Side(references.near, Evaluator(self.model, path.parent, torch.float32))
+        self.result = PartResult(self.subject.part)
+        self.extremes = Extremes()
+
+    def run(self, cases: Sequence[Case]) -> PartResult:
+        """Verify the part on all cases."""
+        start = time.perf_counter()
+        try:
+            with Taps(self.path, self.threads, self.level) as taps:
+                for case in cases:
+                    self._case(taps, case)
+                    self.advance(1)
+                if self.layerwise:
+                    self._cover(taps)
+                    self._read_regions(taps, cases)
+        except (InputOutputError, *LOADING_ERRORS) as error:
+            self._problem(f"ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}")
+        self.extremes.put_into(self.result)
+        self.result.seconds = time.perf_counter() - start
+        return self.result
+
+    def _case(self, taps: Taps, case: Case) -> None:
+        feeds = self.subject.feeds(case)
+        outputs = taps.outputs(feeds)
+        for side in (self.truth, self.rival):
+            side.run(self.anchors, feeds, list(outputs.values()))
+        self.levels = {
+            name: relative(self.rival.known[name], value)
+            for name, value in self.truth.known.items()
+            if value.is_floating_point() and value.shape == self.rival.known[name].shape
+        }
+        if self.layerwise:
+            touched = taps.check_untouched(feeds)
+            if touched:
+                self._problem(f"{touched[0]} changes when values are tapped ({case})")
+            for group in taps.chunks(feeds, AT_ONCE):
+                self._compare(group, case)
+        else:
+            self._compare(outputs, case)
+        self._tokens(outputs, case)
+
+    def _compare(self, group: Mapping[str, Array], case: Case) -> None:
+        places = self.anchors.places
+        names = [name for name in group if name in places]
+        exact, near = self._values(self.truth, names), self._values(self.rival, names)
+        for name in exact:
+            level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
+            measured = compare(group[name], exact[name], near.get(name), level)
+            self.result.comparisons.append(_row(places[name], case, measured))
+            self.extremes.see(self.result.comparisons[-1], group[name], exact[name])
+            for other, order in places[name].stands_for[1:]:
+                again = self.truth.record.values.get(other)
+                if again is None or not torch.equal(arranged(again, order), exact[name]):
+                    self._problem(f"{name} is said to be {other} as well, which is another value")
+        for name in names:
+            for other, _ in places[name].stands_for:
+                if other not in self.truth.record.values:
+                    self._problem(f"{name} is said to be {other}, which the reference has not")
+
+    def _values(self, side: Side, names: Sequence[str]) -> dict[str, Tensor]:
+        """Values of the graph in the side's precision, but for those that cannot be computed."""
+        try:
+            return side.values(names)
+        except FAILURES as error:
+            self._problem(f"a value cannot be computed: {str(error).strip().splitlines()[0]}")
+        return {name: side.known[name] for name in names if name in side.known}
+
+    def _tokens(self, outputs: Mapping[str, Array], case: Case) -> None:
+        subject, result = self.subject, self.result
+        found = next(iter(outputs.values()))
+        if isinstance(subject, Transformer):
+            sides = [side.record.values["."].transpose(1, 2) for side in (self.truth, self.rival)]
+            if found.shape == tuple(sides[0].shape):
+                result.tokens = added(result.tokens, judge_logits(found, sides[0], sides[1]))
+        elif isinstance(subject, Encoder):
+            if codes_fit(_codec(self.truth.reference.model), found):
+                z = [
+                    (_codec(s.reference.model), s.record.values["encoder"]) for s in (self.truth, self.rival)
+                ]
+                with torch.inference_mode():
+                    result.tokens = added(result.tokens, judge_codes(found, *z))
+        elif isinstance(subject, Decoder):
+            result.sounds.append(_sound(subject.part, found, self.truth.record.values["."]))
+        if result.tokens is not None and result.tokens.real:
+            self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
+
+    def _cover(self, taps: Taps) -> None:
+        coverage = cover(
+            self.anchors,
+            {c.value for c in self.result.comparisons},
+            taps.swallowed,
+            self.truth.record,
+        )
+        self.result.coverage = coverage
+        for problem in shortcomings(coverage):
+            self._problem(problem)
+
+    def regions(self) -> Regions:
+        """The regions of the graph, for the last case."""
+        return Regions(self.anchors, self.truth.graph, self.truth.known, self.rival.known)
+
+    def _read_regions(self, taps: Taps, cases: Sequence[Case]) -> None:
+        """Feed each region the reference's own inputs, of one case that is short."""
+        case = min(cases, key=lambda c: (c.length * c.batch < SHORT, c.length * c.batch))
+        feeds = self.subject.feeds(case)
+        outputs = list(taps.outputs(feeds).values())
+        for side in (self.truth, self.rival):
+            side.run(self.anchors, feeds, outputs)
+        regions = self.regions()
+        for place in regions:
+            small = regions.read_small(place, self.truth.record, self.truth.reference.model)
+            for reading in (regions.read(place), *([small] if small else [])):
+                if reading.wrong:
+                    rules = regions.rules_inside(place)
+                    fault = Fault(
+                        place.name, place.stands_for[0][0], place.module, reading.error, rules, proven=False
+                    )
+                    self.result.faults.append(fault)
+                    break
+        if self.result.faults:
+            self._problem(f"{self.result.faults[0].stands_for} is wrong by itself ({case})")
+
+    def _problem(self, problem: str) -> None:
+        if problem not in self.result.problems:
+            self.result.problems.append(problem)
+
+
+def _row(place: Place, case: Case, measured: Measured) -> Comparison:
+    return Comparison(
+        place.name,
+        place.stands_for[0][0] if place.stands_for else "",
+        place.module,
+        place.rules,
+        case,
+        measured.shape,
+        measured.error_ort,
+        measured.error_torch,
+        measured.bound,
+        measured.verdict,
+        measured.worst_index,
+        measured.worst_found,
+        measured.worst_truth,
+        measured.problem,
+    )
+
+
+def _codec(model: nn.Module) -> LACReference:
+    assert isinstance(model, LACReference)
+    return model
+
+
+def _sound(part: str, found: Array, truth: Tensor) -> Sound:
+    if found.shape != tuple(truth.shape):
+        return Sound(part, float("-inf"), float("inf"))
+    difference = torch.from_numpy(found).double() - truth
+    return Sound(part, snr_db(found, truth.numpy()), float(difference.abs().max()))

@@ -1,0 +1,122 @@
+"""How the parts of a bundle were made: from which checkpoints, for which opset, by which rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from vampconv.checkpoint import Checkpoint, open_checkpoint
+from vampconv.convert.inputs import Inputs
+from vampconv.emit.standing import MANIFEST
+from vampconv.errors import InputOutputError, PluginError
+from vampconv.frontend.kinds import Kind, kind_of
+from vampconv.opsets import check_opset
+from vampconv.passes.pipeline import Options
+from vampconv.rewrite import Rule
+from vampconv.rewrite.plugins import select_rules
+from vampconv.verify.locate import Located
+
+CONVERT = "convert again with --force"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How parts were made that come from the same checkpoints."""
+
+    checkpoints: frozenset[str]
+    """Their labels in the manifest."""
+    opset: int
+    target: str
+    rules: frozenset[str]
+    """Those that fired; no other had an effect, so it makes no difference which others were on."""
+    files: Mapping[str, str]
+    """The ONNX file of each part."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The checkpoints of a recipe, and what they were compiled for."""
+
+    recipe: Recipe
+    inputs: Inputs
+    options: Options
+    labels: Mapping[Checkpoint, str]
+    """Of each checkpoint, in the manifest."""
+
+
+def recipes(manifest: Mapping[str, Any]) -> list[Recipe]:
+    """How the parts of a bundle were made.
+
+    Raises
+    ------
+    InputOutputError
+        If the manifest is damaged.
+
+    """
+    found: dict[tuple[frozenset[str], int, str], Recipe] = {}
+    try:
+        labels = [c["file"] for c in manifest["checkpoints"]]
+        for part, entry in manifest["models"].items():
+            sources = {s for row in entry["initializers"] for s in row["from"]}
+            used = frozenset(_label_of(s, labels) for s in sources) - {""}
+            key = (used, int(entry["opset"]), str(entry.get("target", "portable")))
+            same = found.get(key, Recipe(*key, frozenset(), {}))
+            files = {**same.files, part: str(entry["file"])}
+            found[key] = Recipe(*key, same.rules | frozenset(entry["rules"]), files)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputOutputError(
+            f"{MANIFEST} is damaged: it does not tell how parts were made", CONVERT
+        ) from None
+    return list(found.values())
+
+
+def _label_of(source: str, labels: Iterable[str]) -> str:
+    """The label in ``label:tensor``, or nothing."""
+    return max((label for label in labels if source.startswith(f"{label}:")), key=len, default="")
+
+
+def open_recipe(recipe: Recipe, located: Located, known: Sequence[type[Rule]], stack: ExitStack) -> Opened:
+    """Open the checkpoints of a recipe.
+
+    Parameters
+    ----------
+    recipe
+        How they were made.
+    located
+        The checkpoints.
+    known
+        All rules that may have been used.
+    stack
+        Closes the checkpoints.
+
+    Raises
+    ------
+    VampconvError
+        If a checkpoint cannot be read, or a rule is not among those known.
+
+    """
+    check_opset(recipe.opset)
+    unknown = sorted(recipe.rules - {rule.__name__ for rule in known})
+    if unknown:
+        raise PluginError(
+            f"rule {unknown[0]}, which fired, is not known here", "give its directory by --rules"
+        )
+    fired = [rule for rule in known if rule.__name__ in recipe.rules]
+    options = Options(recipe.opset, recipe.target, select_rules(fired, enable=sorted(recipe.rules)))
+    labels: dict[Checkpoint, str] = {}
+    by_kind: dict[Kind, list[Checkpoint]] = {kind: [] for kind in Kind}
+    for label in sorted(recipe.checkpoints):
+        checkpoint = stack.enter_context(open_checkpoint(located.paths[label]))
+        labels[checkpoint] = label
+        by_kind[kind_of(checkpoint)].append(checkpoint)
+    transformers, codecs = by_kind[Kind.VAMPNET], by_kind[Kind.CODEC]
+    inputs = Inputs(
+        transformers=transformers,
+        codecs=[] if transformers else codecs,
+        lenders=codecs if transformers else [],
+        beat_trackers=by_kind[Kind.WAVEBEAT],
+        fine_tunes=by_kind[Kind.LORA],
+    )
+    return Opened(recipe, inputs, options, labels)

@@ -1,0 +1,344 @@
+"""Every value of a converted graph, as ONNX Runtime really computes it.
+
+Asking for a value keeps ONNX Runtime from fusing what makes it, so values are not asked of the shipped graph. ONNX
+Runtime optimises that one and writes what it made of it; the optimised graph is loaded again, with the wanted values
+as further outputs and optimisation off. Names survive: a fusion gives its result the name of what it stands for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnxruntime import GraphOptimizationLevel
+
+from vampconv.errors import InputOutputError
+from vampconv.runtime.session import LOADING_ERRORS
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+_Taps = tuple[str, ...] | None
+"""What a session can be asked for beside the outputs; the shipped session is `None`."""
+
+DATA_DIRECTORY = "session.model_external_initializers_file_folder_path"
+"""Where a model that is loaded from memory has its data files."""
+SHAPE = "vampconv.shape."
+"""Begins the names of shapes of values; no name of a converted graph begins so."""
+NUMBERS = "bool f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8"
+ELEMENTS = frozenset(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(code)) for code in NUMBERS.split())
+
+
+class Taps:
+    """Sessions of one model: the shipped one, and tapped ones; at most one of them is open at a time.
+
+    Not for several threads at once. Nothing is written beside the model.
+
+    Parameters
+    ----------
+    path
+        The ``.onnx`` file; its data files lie beside it.
+    threads
+        Of each session; `None` for as many as ONNX Runtime chooses.
+    level
+        How far ONNX Runtime optimises; the default is that of shipped sessions.
+
+    Attributes
+    ----------
+    visible
+        Values of the shipped graph that the optimised graph still has, in the order of the shipped graph. Inputs and
+        constants are not values, nor is anything but a tensor of numbers or booleans.
+    swallowed
+        Every other value, and what became of it.
+
+    Raises
+    ------
+    InputOutputError
+        If ONNX Runtime cannot load the model, or nothing can be written to the directory of temporary files.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+    ) -> None:
+        self.path, self.threads, self.level = path, threads, level
+        self._current: tuple[_Taps, onnxruntime.InferenceSession] | None = None
+        self._optimised = self._optimise()
+        shipped = onnx.load(path, load_external_data=False).graph
+        optimised = self._optimised.graph
+        self.output_names = tuple(output.name for output in shipped.output)
+        self._types = {**_types(shipped), **_types(optimised)}
+        values = [n for n in _producers(shipped.node) if self._types.get(n, TensorProto.FLOAT) in ELEMENTS]
+        kept = {*_producers(optimised.node), *(constant.name for constant in optimised.initializer)}
+        self.visible = tuple(name for name in values if name in kept)
+        fates = _Fates(shipped, optimised)
+        self.swallowed = {name: fates.of(name) for name in values if name not in kept}
+        self.swallowed |= {n: f"inside the body of a {op}" for n, op in _inner(shipped) if n not in kept}
+
+    def outputs(self, feeds: Feeds) -> dict[str, Array]:
+        """What the shipped session answers, by name; no tap has touched it."""
+        return self._run(feeds, None, self.output_names)
+
+    def run(self, feeds: Feeds, names: Iterable[str]) -> dict[str, Array]:
+        """Values by name, of one run.
+
+        Raises
+        ------
+        ValueError
+            If one of them is not visible.
+
+        """
+        wanted = tuple(dict.fromkeys(names))
+        visible = set(self.visible)
+        for name in wanted:
+            if name not in visible:
+                raise ValueError(f"{name!r} cannot be tapped: {self.swallowed.get(name, 'no such value')}")
+        return self._run(feeds, wanted, wanted)
+
+    def chunks(self, feeds: Feeds, limit_bytes: int) -> Iterator[dict[str, Array]]:
+        """All visible values in order, a group at a time: a run for their sizes, then one for each group.
+
+        Let go of a group before asking for the next, or both are in memory.
+
+        Parameters
+        ----------
+        feeds
+            Inputs by name.
+        limit_bytes
+            What the arrays of a group may have together; a value that is larger makes a group of its own.
+
+        """
+        for names in self._groups(feeds, limit_bytes):
+            if names:
+                yield self._run(feeds, names, names)
+
+    def check_untouched(self, feeds: Feeds, limit_bytes: int = 1 << 30) -> list[str]:
+        """Names of outputs that are not bit for bit those of the shipped session when values are tapped.
+
+        Each group of `chunks` is tapped in turn, and the outputs are fetched in that very run.
+        """
+        truth, touched = self.outputs(feeds), set[str]()
+        for names in self._groups(feeds, limit_bytes):
+            found = self._run(feeds, names, tuple(dict.fromkeys((*names, *self.output_names))))
+            touched |= {name for name in truth if not _same_bits(found[name], truth[name])}
+            del found  # before the next group is made
+        return [name for name in self.output_names if name in touched]
+
+    def close(self) -> None:
+        """Free the session that is open; the next run would open one anew."""
+        self._current = None
+
+    def __enter__(self) -> Taps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, feeds: Feeds, taps: _Taps, fetched: tuple[str, ...]) -> dict[str, Array]:
+        return dict(zip(fetched, _fetch(self._session(taps), fetched, feeds), strict=True))
+
+    def _groups(self, feeds: Feeds, limit_bytes: int) -> list[tuple[str, ...]]:
+        groups: list[list[str]] = [[]]
+        room = limit_bytes
+        for name, size in self._sizes(feeds).items():
+            if size > room and groups[-1]:
+                groups.append([])
+                room = limit_bytes
+            groups[-1].append(name)
+            room -= size
+        return [tuple(group) for group in groups]
+
+    def _sizes(self, feeds: Feeds) -> dict[str, int]:
+        """Bytes of each visible value, of a run that keeps none of them."""
+        self.close()
+        options = self._options(GraphOptimizationLevel.ORT_DISABLE_ALL)
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # shapes are taken at once
+        names = [SHAPE + name for name in self.visible]
+        nodes = [onnx.helper.make_node("Shape", [name], [SHAPE + name]) for name in self.visible]
+        shapes = _fetch(self._reopen(options, names, nodes), names, feeds)
+        types = (onnx.helper.tensor_dtype_to_np_dtype(self._types[name]) for name in self.visible)
+        return {
+            name: dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+            for name, dtype, shape in zip(self.visible, types, shapes, strict=True)
+        }
+
+    def _session(self, taps: _Taps) -> onnxruntime.InferenceSession:
+        """The shipped session, for `None`, or one that can be asked for some values too."""
+        if self._current is None or self._current[0] != taps:
+            self.close()
+            if taps is None:
+                session = self._open(str(self.path), self._options(self.level))
+            else:
+                session = self._reopen(self._options(GraphOptimizationLevel.ORT_DISABLE_ALL), taps)
+            self._current = (taps, session)
+        return self._current[1]
+
+    def _reopen(
+        self, options: onnxruntime.SessionOptions, outputs: Iterable[str], nodes: Iterable[NodeProto] = ()
+    ) -> onnxruntime.InferenceSession:
+        """The optimised graph with more outputs, and nodes that make them."""
+        options.add_session_config_entry(DATA_DIRECTORY, str(self.path.absolute().parent))
+        graph = self._optimised.graph
+        before = len(graph.node), len(graph.output)
+        try:
+            graph.node.extend(nodes)
+            graph.output.extend(ValueInfoProto(name=n) for n in outputs if n not in self.output_names)
+            content = self._optimised.SerializeToString()
+        finally:
+            del graph.node[before[0] :], graph.output[before[1] :]
+        return self._open(content, options)
+
+    def _optimise(self) -> ModelProto:
+        """What ONNX Runtime makes of the model; constants that it leaves alone stay in the data file."""
+        options = self._options(self.level)
+        try:
+            with tempfile.TemporaryDirectory(prefix="vampconv-") as directory:
+                path = Path(directory) / "optimised.onnx"
+                options.optimized_model_filepath = str(path)
+                self._open(str(self.path), options)
+                return onnx.load(path, load_external_data=False)
+        except (OSError, DecodeError) as error:
+            raise InputOutputError(
+                f"the optimised graph cannot be written: {error}", "set TMPDIR to a directory with room"
+            ) from error
+
+    def _options(self, level: GraphOptimizationLevel) -> onnxruntime.SessionOptions:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = level
+        options.intra_op_num_threads = self.threads or 0
+        options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False
+        options.log_severity_level = 4
+        return options
+
+    def _open(self, model: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+        try:
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except LOADING_ERRORS as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputOutputError(
+                f"{self.path} cannot be loaded: {reason}", "convert the checkpoint again with --force"
+            ) from error
+
+
+def _fetch(session: onnxruntime.InferenceSession, names: Sequence[str], feeds: Feeds) -> list[Array]:
+    return [np.asarray(array) for array in session.run(names, dict(feeds))] if names else []
+
+
+class _Fates:
+    """What ONNX Runtime made of the values that are gone."""
+
+    def __init__(self, shipped: GraphProto, optimised: GraphProto) -> None:
+        self.before, self.after = _producers(shipped.node), _producers(optimised.node)
+        self.constants = {constant.name for constant in optimised.initializer}
+        self.consumers: dict[str, list[NodeProto]] = {}
+        self.varying = {value.name for value in shipped.input}
+        self.twins: dict[str, str] = {}
+        seen: dict[tuple[object, ...], NodeProto] = {}
+        for node in shipped.node:
+            read = set(_read(node))
+            for name in read:
+                self.consumers.setdefault(name, []).append(node)
+            if self.varying & read or any(_bodies(node)):
+                self.varying |= {name for name in node.output if name}
+            first = seen.setdefault(self._computation(node), node)
+            if first is not node:
+                self.twins |= dict(zip(node.output, first.output, strict=True))
+
+    def _computation(self, node: NodeProto) -> tuple[object, ...]:
+        attributes = sorted(a.SerializeToString(deterministic=True) for a in node.attribute)
+        inputs = [self.twins.get(name, name) for name in node.input]
+        return (node.domain, node.op_type, *inputs, len(node.output), *attributes)
+
+    def of(self, name: str) -> str:
+        """Why the optimised graph has not got this value."""
+        first = self.twins.get(name, name)
+        if twins := [n for n in self.after if n != name and self.twins.get(n, n) == first]:
+            return f"the same as {twins[0]!r}, and computed once"
+        heirs = self._heirs(name)
+        if name not in self.varying or (heirs and self.constants.issuperset(heirs)):
+            return "folded into a constant"
+        if not heirs:
+            return "removed: no output depends on it"
+        fates: dict[str, str] = {}
+        for heir in (heir for heir in heirs if heir in self.after):
+            now = self._makers(heir)
+            verb = "removed before" if now == [_operator(self.before[heir])] else "fused into"
+            fates.setdefault(f"{verb} {' and '.join(now)}", heir)
+        return ", ".join(f"{fate} of {heir!r}" for fate, heir in fates.items())
+
+    def _makers(self, heir: str) -> list[str]:
+        """Operators that now make a value of those that are still there, in order."""
+        found: dict[str, None] = {}
+        reached, waiting = {heir}, [heir]
+        while waiting:
+            node = self.after[waiting.pop(0)]
+            found[_operator(node)] = None
+            new = {n for n in node.input if n in self.after and n not in self.before} - reached
+            reached |= new
+            waiting += sorted(new)
+        return list(found)[::-1]
+
+    def _heirs(self, name: str) -> list[str]:
+        """The nearest values that depend on it and are still there."""
+        found: list[str] = []
+        kept = self.constants | set(self.after)
+        reached, waiting = {name}, [name]
+        while waiting:
+            for node in self.consumers.get(waiting.pop(0), []):
+                new = [output for output in node.output if output and output not in reached]
+                reached |= set(new)
+                found += [output for output in new if output in kept]
+                waiting += [output for output in new if output not in kept]
+        return found
+
+
+def _operator(node: NodeProto) -> str:
+    return f"{node.domain}:{node.op_type}" if node.domain else node.op_type
+
+
+def _producers(nodes: Iterable[NodeProto]) -> dict[str, NodeProto]:
+    return {name: node for node in nodes for name in node.output if name}
+
+
+def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        yield from attribute.graphs
+        if attribute.HasField("g"):
+            yield attribute.g
+
+
+def _read(node: NodeProto) -> Iterator[str]:
+    """What a node takes; its bodies may take values of the graph around them."""
+    yield from node.input
+    for body in _bodies(node):
+        for inner in body.node:
+            yield from _read(inner)
+
+
+def _inner(graph: GraphProto) -> Iterator[tuple[str, str]]:
+    """Values inside bodies of loops and branches, each with the operator that has the body."""
+    for node in graph.node:
+        for body in _bodies(node):
+            yield from ((name, node.op_type) for name in _producers(body.node))
+            yield from _inner(body)
+
+
+def _types(graph: GraphProto) -> dict[str, int]:
+    """Element types of tensors; 0 for values that are not tensors."""
+    values = (*graph.input, *graph.output, *graph.value_info)
+    constants = {constant.name: constant.data_type for constant in graph.initializer}
+    return constants | {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def _same_bits(found: Array, truth: Array) -> bool:
+    return (found.dtype, found.shape, found.tobytes()) == (truth.dtype, truth.shape, truth.tobytes())

@@ -1,0 +1,81 @@
+"""What the reference computes: every module's inputs and outputs, by the names that the graph uses for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from weakref import ReferenceType, ref
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Record:
+    """Values of one run.
+
+    Attributes
+    ----------
+    values
+        ``path`` (output), ``path#1`` (its second output), ``>path`` (first input), … to tensors.
+    calls
+        Paths of the modules that were called and put out a tensor, in the order in which they ended.
+    kept
+        Names of values to keep; None keeps all.
+
+    """
+
+    kept: frozenset[str] | None = None
+    values: dict[str, Tensor] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    same: dict[str, str] = field(default_factory=dict)
+    """Calls whose output is the very tensor that an earlier call put out, or their own input; and its name."""
+    _makers: dict[int, tuple[ReferenceType[Tensor], str]] = field(default_factory=dict)
+
+    def put(self, name: str, value: object) -> None:
+        """Keep a tensor, or each of a sequence of them."""
+        parts = value if isinstance(value, (tuple, list)) else (value,)
+        for index, part in enumerate(parts):
+            whole = f"{name}#{index}" if index else name
+            if isinstance(part, Tensor) and (self.kept is None or whole in self.kept):
+                self.values[whole] = part
+
+    def called(self, path: str, taken: object, output: object) -> None:
+        """Note a module's call."""
+        first = output[0] if isinstance(output, (tuple, list)) else output
+        if isinstance(first, Tensor):
+            self.calls.append(path)
+            known, maker = self._makers.get(id(first), (None, ""))
+            if first is taken:
+                self.same[path] = f">{path}"
+            elif known is not None and known() is first:
+                self.same[path] = maker
+            else:
+                self._makers[id(first)] = ref(first), path
+
+
+@contextmanager
+def recording(model: nn.Module, kept: frozenset[str] | None = None) -> Iterator[Record]:
+    """Within the context, calls of the model's modules fill a `Record`; the model itself is not among them."""
+    record = Record(kept)
+    with ExitStack() as hooks, torch.inference_mode():
+        for path, module in model.named_modules():
+            if path:
+                hook = partial(_note, record, path)
+                hooks.callback(module.register_forward_hook(hook).remove)
+        yield record
+
+
+def _note(record: Record, path: str, _module: nn.Module, inputs: Sequence[object], output: object) -> None:
+    record.put(f">{path}", inputs)
+    record.put(path, output)
+    record.called(path, inputs[0] if inputs else None, output)
+
+
+def arranged(value: Tensor, order: str) -> Tensor:
+    """A tensor with its axes in the order of the graph: ``021`` permutes, ``+`` puts an axis of size 1 before."""
+    lifted, axes = order.startswith("+"), order.removeprefix("+")
+    moved = value.permute(*map(int, axes)) if axes else value
+    return moved[None] if lifted else moved

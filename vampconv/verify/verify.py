@@ -1,0 +1,188 @@
+"""A whole verification: find, check the files and the weights, then every part."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from vampconv.convert.inputs import Inputs
+from vampconv.convert.plan import make_drafts
+from vampconv.emit.manifest import PARTS, read_manifest
+from vampconv.errors import UsageError
+from vampconv.frontend import lora
+from vampconv.frontend.architecture import read_architecture
+from vampconv.frontend.codec_tables import CodecTables
+from vampconv.frontend.weights import Weights
+from vampconv.rewrite.plugins import directory_rules, installed_rules
+from vampconv.verify.bisect import Bisection, find_causes
+from vampconv.verify.layers import PartVerifier
+from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
+from vampconv.verify.recipe import open_recipe, recipes
+from vampconv.verify.result import Case, PartResult, Verification
+from vampconv.verify.side import References
+from vampconv.verify.subjects import BeatTracker, Decoder, Encoder, Subject, Transformer
+from vampconv.verify.weights import check_weights
+
+LENGTHS = (1, 13, 100)
+BATCHES = (1, 2)
+QUICK_LENGTHS = (1, 13)
+LIBRARIES = ("vampconv", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to verify, and how far.
+
+    Parameters
+    ----------
+    bundle
+        Its directory; by default the one here.
+    against
+        Checkpoints; by default those that the manifest names, looked for nearby.
+    layerwise
+        Whether every value of the graphs is compared, or the outputs only.
+    lengths, batches, seeds
+        All combinations are run; lengths are time steps, `seeds` is how many.
+    threads
+        Of ONNX Runtime; by default its own choice.
+    bisect
+        Whether to look for the cause of what is wrong; also compares every value.
+    repros
+        Where minimal reproductions of faults are written.
+    rule_directories
+        Of rules that the bundle was made with, apart from installed ones.
+
+    """
+
+    bundle: Path | None = None
+    against: Sequence[Path] = ()
+    layerwise: bool = False
+    lengths: Sequence[int] = LENGTHS
+    batches: Sequence[int] = BATCHES
+    seeds: int = 1
+    threads: int | None = None
+    bisect: bool = False
+    repros: Path = Path("vampconv-repro")
+    rule_directories: Sequence[Path] = ()
+
+    def cases(self) -> list[Case]:
+        """Every input.
+
+        Raises
+        ------
+        UsageError
+            If a size is not positive.
+
+        """
+        for name, sizes in (("lengths", self.lengths), ("batches", self.batches), ("seeds", [self.seeds])):
+            if not sizes or min(sizes) < 1:
+                raise UsageError(f"--{name} must be whole numbers from 1", "mend them")
+        return [
+            Case(batch, length, seed)
+            for seed, batch, length in product(range(self.seeds), self.batches, self.lengths)
+        ]
+
+
+Advance = Callable[[int, int], None]
+"""Called with cases done and cases in all."""
+
+
+def verify(request: Request, advance: Advance = lambda _done, _total: None) -> Verification:
+    """Compare a bundle with the checkpoints that it was made from.
+
+    Raises
+    ------
+    VampconvError
+        If the bundle or a checkpoint cannot be found or read; what differs is in the result instead.
+
+    """
+    start, cases = time.perf_counter(), request.cases()
+    bundle = find_bundle(request.bundle)
+    manifest = read_manifest(bundle)
+    located = find_checkpoints(manifest, bundle, request.against)
+    hashes, problems = hash_files(manifest, bundle)
+    problems += located.problems
+    rules = installed_rules()
+    for directory in request.rule_directories:
+        rules += directory_rules(directory)
+    weights = check_weights(bundle, manifest, located, rules)
+    total, done = len(cases) * len(manifest["models"]), 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        advance(done, total)
+
+    results: dict[str, PartResult] = {}
+    for recipe in recipes(manifest):
+        with ExitStack() as stack:
+            opened = open_recipe(recipe, located, rules, stack)
+            drafts = {d.part: d for d in make_drafts(opened.inputs, stack)[0]}
+            subjects = {s.part: s for s in find_subjects(opened.inputs)}
+            for part, file in recipe.files.items():
+                if part not in subjects:
+                    problems.append(f"{part} cannot be verified: its checkpoints make no such part")
+                    continue
+                verifier = PartVerifier(
+                    References(subjects[part]),
+                    bundle / file,
+                    layerwise=request.layerwise or request.bisect,
+                    threads=request.threads,
+                    advance=count,
+                )
+                results[part] = verifier.run(cases)
+                results[part].weights = weights.get(part, [])
+                if request.bisect:
+                    find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
+    return Verification(
+        str(bundle),
+        [results[part] for part in PARTS if part in results],
+        environment(request),
+        {**located.hashes, **hashes},
+        problems,
+        manifest["checkpoints"],
+        time.perf_counter() - start,
+    )
+
+
+def find_subjects(inputs: Inputs) -> Iterator[Subject]:
+    """The parts that the checkpoints are of."""
+    codec = next(iter([*inputs.codecs, *inputs.lenders]), None)
+    fine_tunes = [Weights(c) for c in inputs.fine_tunes]
+    for checkpoint in inputs.transformers:
+        assert codec is not None
+        architecture = read_architecture(
+            Weights(checkpoint), checkpoint.metadata, CodecTables.of(codec).vocab_size
+        )
+        over = [w.checkpoint for w in fine_tunes if lora.misfit(w, architecture) is None]
+        yield Transformer(architecture.part, checkpoint, codec, over[0] if over else None)
+    for checkpoint in inputs.codecs:
+        if CodecTables.of(checkpoint).is_whole:
+            yield Encoder(checkpoint)
+            yield Decoder(checkpoint)
+    for checkpoint in inputs.beat_trackers:
+        yield BeatTracker(checkpoint)
+
+
+def environment(request: Request) -> dict[str, str]:
+    """Versions, processor and options, for the report."""
+    facts: dict[str, Any] = {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "layerwise": request.layerwise,
+        "lengths": ", ".join(map(str, request.lengths)),
+        "batches": ", ".join(map(str, request.batches)),
+        "seeds": request.seeds,
+    }
+    return {name: str(value) for name, value in facts.items()}
