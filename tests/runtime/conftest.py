@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.codes import Truth
 from vampconv.reference.lac_config import LACConfig
 from vampconv.reference.random_audio_checkpoint import random_codec
 from vampconv.reference.random_checkpoint import checkpoint
@@ -25,8 +27,19 @@ UNEVEN = LACConfig(
 
 
 @pytest.fixture(scope="session")
-def bundles(workshop) -> dict[str, Path]:
-    uneven = checkpoint(random_codec(UNEVEN, 3), UNEVEN.to_kwargs())
+def uneven() -> dict[str, Any]:
+    """A checkpoint whose encoder and decoder have hops of their own."""
+    return checkpoint(random_codec(UNEVEN, 3), UNEVEN.to_kwargs())
+
+
+@pytest.fixture(scope="session")
+def truth(workshop, uneven) -> dict[str, Truth]:
+    """What judges the codes of each codec."""
+    return {name: Truth(workshop.load(name)) for name in ("codec", "codec_odd")} | {"uneven": Truth(uneven)}
+
+
+@pytest.fixture(scope="session")
+def bundles(workshop, uneven) -> dict[str, Path]:
     path = workshop.save(uneven, workshop.place() / "uneven.pth")
     return {
         "codec": workshop.bundle(workshop.golden / "codec.pth", "wavebeat"),

@@ -20,8 +20,9 @@ def with_value(array, place, value):
 
 
 AUDIO = {
-    "row 1, sample 77": with_value(GOOD, (1, 0, 77), np.nan),
-    "inf at row 0, sample 0": with_value(GOOD, (0, 0, 0), np.inf),
+    r"nan at \[1, 0, 77\]": with_value(GOOD, (1, 0, 77), np.nan),
+    r"inf at \[0, 0, 0\]": with_value(GOOD, (0, 0, 0), np.inf),
+    r"-inf at \[1, 0, 1999\]": with_value(GOOD, (1, 0, 1999), -np.inf),
     "float64": GOOD.astype(np.float64),
     r"float32 \[2, 2000\]": GOOD[:, 0],
     r"float32 \[2, 1, 0\]": GOOD[..., :0],

@@ -10,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
+from vampconv.errors import BadInputError
 from vampconv.runtime.bundle import Bundle
-from vampconv.runtime.checks import check_activations, check_audio
+from vampconv.runtime.checks import check_activations, check_audio, check_recording
 from vampconv.runtime.chunked import ChunkedModel
+from vampconv.runtime.resample import resample
+from vampconv.runtime.session import default_workers
 
-SECONDS_AT_ONCE = 120.0
-WORTHWHILE = 2
-"""The network sees almost half a minute to both sides, so chunks cannot be many times longer than that."""
+SECONDS_AT_ONCE = 240.0
+"""Up to here audio runs whole, beyond in chunks of this length, one after another.
+
+The trained model's size takes 5 MB a second, so 1.6 GB at most. It sees almost half a minute to both sides of
+a chunk: chunks of this length cost a fifth more time than the whole, and small ones for each worker a half.
+"""
 THRESHOLD = 0.5
 """Of the greatest activation of a channel: peaks below it are no beats."""
 APART = {"beats": 1 / 4, "downbeats": 1 / 2}
@@ -67,9 +73,9 @@ class WaveBeat:
     architecture
         As in the manifest: `sample_rate` of the audio in Hz, `target_sample_rate` of the activations.
     workers
-        Chunks that run at once; as many as there are processors, by default.
+        Threads that work on a chunk; as many as there are processors, by default.
     seconds
-        Audio that all workers together have in work at a time, apart from what each sees to both sides.
+        The longest chunk, apart from what it sees to both sides.
 
     """
 
@@ -83,8 +89,9 @@ class WaveBeat:
     ) -> None:
         self.sample_rate: int = architecture["sample_rate"]
         self.frame_rate: float = architecture["target_sample_rate"]
-        budget = int(seconds * self.sample_rate)
-        self.model = ChunkedModel(Path(path), budget=budget, workers=workers, worthwhile=WORTHWHILE)
+        longest = max(1, int(seconds * self.sample_rate))
+        threads = workers or default_workers()
+        self.model = ChunkedModel(Path(path), budget=longest, workers=1, longest=longest, threads=threads)
 
     @classmethod
     def of_bundle(cls, directory: Path | str, **options: Any) -> WaveBeat:
@@ -97,16 +104,30 @@ class WaveBeat:
         check_audio(audio)
         return self.model(audio)
 
-    def find(self, audio: NDArray[np.float32]) -> tuple[Seconds, Seconds]:
-        """Beats and downbeats in seconds of audio float32 [1, 1, samples] at `sample_rate`, at any loudness.
+    def find(self, audio: NDArray[np.float32], sample_rate: int | None = None) -> tuple[Seconds, Seconds]:
+        """Beats and downbeats in seconds of one recording, at any loudness.
+
+        Audio is resampled to the model's rate, mixed to mono and scaled to a peak of 1, in this order.
+
+        Parameters
+        ----------
+        audio
+            Float32 [1, channels, samples].
+        sample_rate
+            Of the audio, in Hz; by default that of the model.
 
         Raises
         ------
         BadInputError
-            If the audio is of another type or shape, or not finite.
+            If the audio is of another type or shape, too short, or not finite, or the rate is none.
+        LimitError
+            If the rate has next to nothing in common with the model's.
 
         """
-        check_audio(audio)
-        peak = np.max(np.abs(audio))
-        scaled = audio / peak if peak > 0 else audio
-        return pick_beats(self.activations(scaled)[0], self.frame_rate)
+        check_recording(audio)
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        mono = resample(audio, rate, self.sample_rate).mean(axis=1, keepdims=True)
+        if mono.size == 0:
+            raise BadInputError(f"the audio has no sample at {self.sample_rate} Hz", "append zeros")
+        peak = np.max(np.abs(mono))
+        return pick_beats(self.activations(mono / peak if peak > 0 else mono)[0], self.frame_rate)

@@ -19,11 +19,33 @@ def check_audio(audio: NDArray[Any], least: int = 1) -> None:
         raise BadInputError(
             f"the audio has {audio.shape[2]} samples, and the model needs {least}", "append zeros"
         )
-    wrong = _first_not_finite(audio)
-    if wrong is not None:
+    _check_finite(audio)
+
+
+def check_recording(audio: NDArray[Any]) -> None:
+    """A recording must be finite float32 [1, channels, samples], not empty."""
+    wanted = "float32 [1, channels, samples]"
+    _check_array(audio, "audio", wanted, np.float32)
+    if len(audio) != 1:
+        raise BadInputError(f"the audio is {len(audio)} recordings, and one is taken", f"give {wanted}")
+    _check_finite(audio)
+
+
+def check_samples(audio: NDArray[Any]) -> None:
+    """Samples must be finite float32 [..., samples], not empty."""
+    good = isinstance(audio, np.ndarray) and audio.dtype == np.float32
+    if not good or audio.ndim == 0 or audio.size == 0:
         raise BadInputError(
-            f"the audio is {audio[wrong]} at row {wrong[0]}, sample {wrong[2]}", "give finite samples"
+            f"audio: {_describe(audio)} cannot be taken", "give float32 [..., samples], not empty"
         )
+    _check_finite(audio)
+
+
+def check_rate(rate: object) -> int:
+    """A sample rate in Hz must be a positive integer."""
+    if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate < 1:
+        raise BadInputError(f"the sample rate is {rate!r}", "give a positive integer, in Hz")
+    return int(rate)
 
 
 def check_codes(codes: NDArray[Any], codebooks: int, vocab: int) -> None:
@@ -60,7 +82,8 @@ def _describe(value: object) -> str:
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _first_not_finite(audio: NDArray[Any]) -> tuple[int, ...] | None:
-    """Where the first sample is that is not finite."""
+def _check_finite(audio: NDArray[Any]) -> None:
     finite = np.isfinite(audio)
-    return None if finite.all() else tuple(int(i) for i in np.argwhere(~finite)[0])
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise BadInputError(f"the audio is {audio[first]} at {list(first)}", "give finite samples")

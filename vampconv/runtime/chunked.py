@@ -17,12 +17,13 @@ from vampconv.runtime.session import default_workers, open_session
 
 Array = NDArray[Any]
 WORTHWHILE = 4
+"""How many times longer than its context a chunk should be, where there is a choice."""
 
 
 class ChunkedModel:
     """A model of one input and one output, both with time as their last axis.
 
-    Every row of a batch is cut into chunks, which run in threads of their own in one session. The
+    Every row of a batch is cut into chunks, which run in workers of their own in one session. The
     joined outputs are those of the whole signal, but for the rounding of products that are summed in
     another order. If outputs do not depend on a bounded window of inputs, the signal is run whole.
 
@@ -36,8 +37,8 @@ class ChunkedModel:
         Chunks that run at once; as many as there are processors, by default.
     longest
         The longest chunk, in inputs without context; by default chosen from `budget`.
-    worthwhile
-        How many times longer than its context a chunk should be, where there is a choice.
+    threads
+        Threads that each chunk takes.
 
     Attributes
     ----------
@@ -55,19 +56,19 @@ class ChunkedModel:
         budget: int,
         workers: int | None = None,
         longest: int | None = None,
-        worthwhile: int = WORTHWHILE,
+        threads: int = 1,
     ) -> None:
         self.workers = workers or default_workers()
         self.field: ReceptiveField | None = None
         self.whole_because = ""
-        self.session = open_session(path, 1)
+        self.session = open_session(path, threads)
         try:
             self.field = receptive_field(path)
         except NotLocalError as reason:
             self.whole_because = str(reason)
-            self.session = open_session(path, self.workers)
+            self.session = open_session(path, self.workers * threads)
             return
-        self.least = max(worthwhile * self.field.context, self.field.period)
+        self.least = max(WORTHWHILE * self.field.context, self.field.period)
         self.longest = longest or max(budget // self.workers, self.least)
 
     def __call__(self, x: Array) -> Array:
