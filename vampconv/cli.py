@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from vampconv import __version__
-from vampconv.errors import UsageError
+from vampconv.errors import UsageError, VerificationError
 from vampconv.opsets import OLDEST
 from vampconv.process import run
 
 PATH = click.Path(path_type=Path, readable=False)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Sizes(click.ParamType[Sequence[int]]):
+    """Whole numbers with commas between them."""
+
+    name = "n,n,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[int]:
+        if not isinstance(value, str):
+            return value
+        try:
+            return [int(size) for size in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers like 1,13,100", param, ctx)
 
 
 @click.group(context_settings=CONTEXT, no_args_is_help=False)
@@ -68,6 +83,54 @@ def convert(
 
 
 @cli.command()
+@click.argument("bundle", type=PATH, required=False)
+@click.option(
+    "--against", type=PATH, multiple=True, metavar="CKPT", help="Checkpoint of it [by hash, nearby]."
+)
+@click.option("--layerwise", is_flag=True, help="Compare every value, not the outputs only.")
+@click.option("--lengths", type=Sizes(), default="1,13,100", show_default=True, help="Time steps.")
+@click.option("--batches", type=Sizes(), default="1,2", show_default=True)
+@click.option("--seeds", type=int, default=1, show_default=True, help="Random inputs of each size.")
+@click.option("--audio", type=PATH, help="Encode and decode a file by both, into WAV files side by side.")
+@click.option("--bisect", is_flag=True, help="Name the rule at fault, and cut out the faulty layer.")
+@click.option("--rules", "rule_directories", type=PATH, multiple=True, help="Rules that it was made with.")
+@click.option("--json", "json_file", type=PATH, help="Write the result as JSON.")
+@click.option("--html", "html_file", type=PATH, help="Write a report for people.")
+@click.option("--junit", "junit_file", type=PATH, help="Write the result for CI systems.")
+def verify(
+    bundle: Path | None,
+    json_file: Path | None,
+    html_file: Path | None,
+    junit_file: Path | None,
+    **options: Any,
+) -> None:
+    """Compare a bundle, value by value, with the checkpoints that it was made from.
+
+    The bundle is the one in or right under this directory, unless it is given.
+    """
+    require_torch()
+    from vampconv.verify import report
+    from vampconv.verify.verify import Request
+    from vampconv.verify.verify import verify as verify_bundle
+
+    written = next((f for f in (html_file, json_file) if f is not None), Path("here"))
+    request = Request(bundle, audio_directory=written.parent, **options)
+    with progress("verifying", counted=True) as advance:
+        found = verify_bundle(request, advance)
+    writers = (
+        (json_file, report.write_json),
+        (html_file, report.write_html),
+        (junit_file, report.write_junit),
+    )
+    for file, write in writers:
+        if file is not None:
+            write(found, file)
+    report.show(console(), found, layerwise=options["layerwise"])
+    if found.verdict is found.verdict.FAIL:
+        raise VerificationError(f"{found.bundle} does not compute what its checkpoints do", "see above")
+
+
+@cli.command()
 @click.argument("path", type=PATH, metavar="CKPT|BUNDLE")
 @click.option("--run", "runs", is_flag=True, help="Run the models of a bundle on random input instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -109,16 +172,30 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=1) + "\n")
 
 
+def require_torch() -> None:
+    """Raise an error if PyTorch is not installed."""
+    if find_spec("torch") is None:
+        raise UsageError("verification needs PyTorch", "pip install 'vampconv[verify]'")
+
+
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, where that is a terminal."""
+def progress(what: str, *, counted: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, where that is a terminal: of bytes, or of things that are `counted`."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    amount = MofNCompleteColumn() if counted else DownloadColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -63,7 +63,8 @@ class PartVerifier:
         level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.subject, self.path, self.layerwise, self.advance = references.subject, path, layerwise, advance
+        self.references, self.subject = references, references.subject
+        self.path, self.layerwise, self.advance = path, layerwise, advance
         self.threads, self.level = threads, level
         self.model = onnx.load(path, load_external_data=False)
         self.anchors = read_anchors(self.model)

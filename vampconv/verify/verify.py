@@ -24,6 +24,7 @@ from vampconv.frontend.weights import Weights
 from vampconv.rewrite.plugins import directory_rules, installed_rules
 from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
+from vampconv.verify.listening import listen
 from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.result import Case, PartResult, Verification
@@ -57,6 +58,8 @@ class Request:
         Whether to look for the cause of what is wrong; also compares every value.
     repros
         Where minimal reproductions of faults are written.
+    audio
+        A file to encode and decode by both, into WAV files in `audio_directory`.
     rule_directories
         Of rules that the bundle was made with, apart from installed ones.
 
@@ -71,6 +74,8 @@ class Request:
     threads: int | None = None
     bisect: bool = False
     repros: Path = Path("vampconv-repro")
+    audio: Path | None = None
+    audio_directory: Path = Path()
     rule_directories: Sequence[Path] = ()
 
     def cases(self) -> list[Case]:
@@ -140,8 +145,12 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 )
                 results[part] = verifier.run(cases)
                 results[part].weights = weights.get(part, [])
+                if part == "decoder" and request.audio is not None:
+                    listen(request.audio, verifier.references, bundle, results, request.audio_directory)
                 if request.bisect:
                     find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
+    if request.audio is not None and "decoder" not in results:
+        raise UsageError("--audio needs a bundle with encoder and decoder", "convert the codec as well")
     return Verification(
         str(bundle),
         [results[part] for part in PARTS if part in results],
