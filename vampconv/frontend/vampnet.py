@@ -106,7 +106,7 @@ class _Transformer:
             with b.module("ctrl_encoder"):
                 total = encoded if total is None else b.add(total, encoded)
         if total is None:
-            return x
+            return b.mark(x, ">transformer")
         b.mark(total, "ctrl_encoder", order=BY_TIME)
         return b.mark(b.add(x, total), ">transformer")
 

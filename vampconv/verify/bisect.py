@@ -92,7 +92,7 @@ class Bisection:
         graph = Evaluator(proto, Path(), torch.float64)
         needed = graph.needs([target.name], {*known, *constants} - {target.name})
         known |= {n: _tensor(constants[n]) for n in needed & constants.keys()}
-        return not Regions(anchors, graph, known, {}).read(target).wrong
+        return not Regions(anchors, graph, known).read(target).wrong
 
 
 def _without_constants(model: ir.Model) -> onnx.ModelProto:

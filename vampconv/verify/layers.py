@@ -168,7 +168,7 @@ class PartVerifier:
 
     def regions(self) -> Regions:
         """The regions of the graph, for the last case."""
-        return Regions(self.anchors, self.truth.graph, self.truth.known, self.rival.known)
+        return Regions(self.anchors, self.truth.graph, self.truth.known)
 
     def _read_regions(self, taps: Taps, cases: Sequence[Case]) -> None:
         """Feed each region the reference's own inputs, of one case that is short."""

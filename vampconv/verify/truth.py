@@ -23,7 +23,7 @@ class Record:
     calls
         Paths of the modules that were called and put out a tensor, in the order in which they ended.
     kept
-        Names of values to keep; None keeps all.
+        Names of values to keep, apart from other names for the same tensors; None keeps all.
 
     """
 
@@ -32,6 +32,8 @@ class Record:
     calls: list[str] = field(default_factory=list)
     same: dict[str, str] = field(default_factory=dict)
     """Calls whose output is the very tensor that an earlier call put out, or their own input; and its name."""
+    _ids: set[int] = field(default_factory=set)
+    """Of the tensors in `values`."""
     _makers: dict[int, tuple[ReferenceType[Tensor], str]] = field(default_factory=dict)
 
     def put(self, name: str, value: object) -> None:
@@ -39,8 +41,11 @@ class Record:
         parts = value if isinstance(value, (tuple, list)) else (value,)
         for index, part in enumerate(parts):
             whole = f"{name}#{index}" if index else name
-            if isinstance(part, Tensor) and (self.kept is None or whole in self.kept):
+            if isinstance(part, Tensor) and (
+                self.kept is None or whole in self.kept or id(part) in self._ids
+            ):
                 self.values[whole] = part
+                self._ids.add(id(part))
 
     def called(self, path: str, taken: object, output: object) -> None:
         """Note a module's call."""
