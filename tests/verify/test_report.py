@@ -26,7 +26,7 @@ from vampconv.verify import result
 from vampconv.verify.report import as_html, as_json, show, write_html, write_json, write_junit
 from vampconv.verify.report.json_report import SCHEMA
 from vampconv.verify.report.summary import failures, verdict
-from vampconv.verify.result import NonFinite, Tokens, Verdict, Verification
+from vampconv.verify.result import Fault, NonFinite, Tokens, Verdict, Verification
 
 from .report_records import ALL, CASES, HOSTILE, NAMES, empty, failing, hostile, not_finite, part, passing
 from .report_records import verification as of
@@ -111,6 +111,7 @@ def untold():
     yield "lost", replace(part(layers=1), coverage=coverage)
     yield "3 tokens REAL", replace(part(layers=1), tokens=Tokens(9, 6, 0, 3))
     yield "tapped", replace(part(layers=1), taps_agree=False)
+    yield "a cause", replace(part(layers=1), faults=[Fault("v", "", "m", 1.0, (), False, "a cause")])
     yield "not finite", replace(part(layers=1), non_finite=[NonFinite("graph", "v", "m", CASES[0])])
 
 
@@ -239,7 +240,7 @@ def test_junit_counts_agree(name, tmp_path):
     for suite, found in zip(root[1:], verification.parts, strict=True):
         modules = {c.module for c in found.comparisons}
         aspects = [case.get("name") for case in suite.iter("testcase")][len(modules) :]
-        assert aspects == ["problems", "coverage", "tokens", "weights", "taps", "non-finite"]
+        assert aspects == ["problems", "coverage", "tokens", "weights", "taps", "non-finite", "faults"]
 
 
 def test_junit_tells_what_is_wrong(tmp_path):

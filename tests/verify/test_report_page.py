@@ -111,6 +111,12 @@ def test_the_browser_finds_no_script_and_asks_for_nothing(tmp_path):
     assert "x.test" not in log.read_text()
 
 
+def test_without_a_browser_the_tests_fail(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(pytest.fail.Exception, match="needs Chromium"):
+        browse(tmp_path / "report.html")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_colours_have_contrast(dark):
     def luminance(colour: tuple[int, ...]) -> float:

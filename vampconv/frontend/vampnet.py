@@ -103,6 +103,7 @@ class _Transformer:
             with b.module(f"ctrl_encoder.ctrl_encoders.{name}"):
                 weight, bias = b.weight("weight", self.dim, dim), b.weight("bias", self.dim)
                 encoded = b.vamp.ControlEncoder(control, mask, weight, bias)
+                b.absorb(encoded, b.path)
             with b.module("ctrl_encoder"):
                 total = encoded if total is None else b.add(total, encoded)
         if total is None:
@@ -149,7 +150,9 @@ class _Transformer:
             return b.vamp.FiLM(x)
         gamma = b.weight("gamma.weight", *size), b.weight("gamma.bias", self.dim)
         beta = b.weight("beta.weight", *size), b.weight("beta.bias", self.dim)
-        return b.vamp.FiLM(x, condition, *gamma, *beta)
+        modulated: ir.Value = b.vamp.FiLM(x, condition, *gamma, *beta)
+        b.absorb(modulated, ".gamma", ".beta")
+        return modulated
 
     def attention(self, x: ir.Value, length: ir.Value) -> ir.Value:
         b, dim, heads = self.b, self.dim, self.a.n_heads

@@ -66,7 +66,7 @@ class LoRALinear(nn.Module):
     def effective_weight(self) -> Tensor:
         if self.lora_A is None or self.lora_B is None:
             return self.weight
-        return self.weight + (self.lora_B @ self.lora_A) * LORA_SCALE
+        return torch.add(self.weight, self.lora_B @ self.lora_A, alpha=LORA_SCALE)
 
     def merge(self) -> None:
         """Fold the pair into the weight and drop it."""

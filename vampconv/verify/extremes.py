@@ -34,11 +34,12 @@ class Extremes:
         """Look at a value that was compared."""
         if found.dtype.kind != "f" or not found.size or not truth.is_floating_point():
             return
-        size = float(np.abs(found).max())
+        size = max(float(found.max()), -float(found.min()))
         known = self.largest.get(row.value)
         if known is None or not size <= known.largest:
             self.largest[row.value] = HeadRoom(row.value, row.module, size)
-        finite = {"graph": np.isfinite(size), "reference": bool(torch.isfinite(truth).all())}
+        sound = np.isfinite(row.error_ort) and not row.problem
+        finite = {"graph": np.isfinite(size), "reference": sound or bool(torch.isfinite(truth).all())}
         for side, sound in finite.items():
             if not sound:
                 self.first.setdefault((side, str(row.case)), NonFinite(side, row.value, row.module, row.case))

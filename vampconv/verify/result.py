@@ -198,7 +198,16 @@ class PartResult:
 
     @property
     def verdict(self) -> Verdict:
-        if self.problems:
+        unsure = self.coverage is not None and self.coverage.unaccounted
+        flipped = self.tokens is not None and self.tokens.real
+        if (
+            self.problems
+            or self.faults
+            or unsure
+            or flipped
+            or self.taps_agree is False
+            or not self.comparisons
+        ):
             return Verdict.FAIL
         return worst([*(c.verdict for c in self.comparisons), *(w.verdict for w in self.weights)])
 

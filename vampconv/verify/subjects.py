@@ -53,7 +53,7 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
     for name, tensor in Weights(checkpoint).tensors.items():
         array = tensor.read()
         known = array.dtype.kind in "iub" or array.dtype in (np.float16, np.float32, np.float64)
-        found[name] = torch.from_numpy(np.array(array if known else array.astype(np.float32)))
+        found[name] = torch.from_numpy(array if known else array.astype(np.float32))
     return found
 
 
@@ -71,6 +71,7 @@ class Transformer:
     checkpoint: Checkpoint
     codec: Checkpoint
     fine_tune: Checkpoint | None = None
+    _state: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         self.config = VampNetConfig.from_kwargs(kwargs_of(self.checkpoint))
@@ -78,8 +79,12 @@ class Transformer:
     def build(self, dtype: torch.dtype) -> nn.Module:
         lora = None if self.fine_tune is None else tensors_of(self.fine_tune)
         tables = codec_tables(tensors_of(self.codec))
-        state = tensors_of(self.checkpoint)
-        return VampNetReference.from_state_dict(state, kwargs_of(self.checkpoint), tables, lora, dtype)
+        if self._state is None:
+            self._state = tensors_of(self.checkpoint)  # read once: the float32 reference shares it
+        state = self._state
+        model = VampNetReference.from_state_dict(state, kwargs_of(self.checkpoint), tables, lora, dtype)
+        model.merge_lora()
+        return model
 
     def feeds(self, case: Case) -> Feeds:
         random, config = _random(case), self.config

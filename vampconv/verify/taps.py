@@ -54,6 +54,8 @@ class Taps:
     visible
         Values of the shipped graph that the optimised graph still has, in the order of the shipped graph. Inputs and
         constants are not values, nor is anything but a tensor of numbers or booleans.
+    touched
+        Outputs that were not what the shipped session gives when values were tapped; there should be none.
     swallowed
         Every other value, and what became of it.
 
@@ -71,6 +73,7 @@ class Taps:
         level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
     ) -> None:
         self.path, self.threads, self.level = path, threads, level
+        self.touched = set[str]()
         self._current: tuple[_Taps, onnxruntime.InferenceSession] | None = None
         self._optimised = self._optimise()
         shipped = onnx.load(path, load_external_data=False).graph
@@ -104,8 +107,12 @@ class Taps:
                 raise ValueError(f"{name!r} cannot be tapped: {self.swallowed.get(name, 'no such value')}")
         return self._run(feeds, wanted, wanted)
 
-    def chunks(self, feeds: Feeds, limit_bytes: int) -> Iterator[dict[str, Array]]:
+    def chunks(
+        self, feeds: Feeds, limit_bytes: int, untapped: Mapping[str, Array] | None = None
+    ) -> Iterator[dict[str, Array]]:
         """All visible values in order, a group at a time: a run for their sizes, then one for each group.
+
+        Outputs that are not bit for bit the `untapped` ones in the run of a group are added to `touched`.
 
         Let go of a group before asking for the next, or both are in memory.
 
@@ -115,23 +122,29 @@ class Taps:
             Inputs by name.
         limit_bytes
             What the arrays of a group may have together; a value that is larger makes a group of its own.
+        untapped
+            What `outputs` gave.
 
         """
+        known = untapped or {}
         for names in self._groups(feeds, limit_bytes):
-            if names:
-                yield self._run(feeds, names, names)
+            found = self._run(feeds, names, tuple(dict.fromkeys([*names, *known])))
+            self.touched |= {name for name, value in known.items() if not _same_bits(found[name], value)}
+            group = {name: found.pop(name) for name in names}
+            del found
+            if group:
+                yield group
+            del group
 
     def check_untouched(self, feeds: Feeds, limit_bytes: int = 1 << 30) -> list[str]:
         """Names of outputs that are not bit for bit those of the shipped session when values are tapped.
 
         Each group of `chunks` is tapped in turn, and the outputs are fetched in that very run.
         """
-        truth, touched = self.outputs(feeds), set[str]()
-        for names in self._groups(feeds, limit_bytes):
-            found = self._run(feeds, names, tuple(dict.fromkeys((*names, *self.output_names))))
-            touched |= {name for name in truth if not _same_bits(found[name], truth[name])}
-            del found  # before the next group is made
-        return [name for name in self.output_names if name in touched]
+        self.touched = set()
+        for _ in self.chunks(feeds, limit_bytes, self.outputs(feeds)):
+            pass
+        return [name for name in self.output_names if name in self.touched]
 
     def close(self) -> None:
         """Free the session that is open; the next run would open one anew."""

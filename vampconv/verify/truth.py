@@ -68,13 +68,17 @@ def recording(model: nn.Module, kept: frozenset[str] | None = None) -> Iterator[
     with ExitStack() as hooks, torch.inference_mode():
         for path, module in model.named_modules():
             if path:
-                hook = partial(_note, record, path)
-                hooks.callback(module.register_forward_hook(hook).remove)
+                before, after = partial(_enter, record, path), partial(_leave, record, path)
+                hooks.callback(module.register_forward_pre_hook(before).remove)
+                hooks.callback(module.register_forward_hook(after).remove)
         yield record
 
 
-def _note(record: Record, path: str, _module: nn.Module, inputs: Sequence[object], output: object) -> None:
+def _enter(record: Record, path: str, _module: nn.Module, inputs: Sequence[object]) -> None:
     record.put(f">{path}", inputs)
+
+
+def _leave(record: Record, path: str, _module: nn.Module, inputs: Sequence[object], output: object) -> None:
     record.put(path, output)
     record.called(path, inputs[0] if inputs else None, output)
 

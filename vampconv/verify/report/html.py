@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
@@ -86,8 +87,8 @@ def _findings(verification: Verification) -> Iterator[tuple[str, str, str]]:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that breaks into lines after its dots."""
-    return Markup(".<wbr>").join(text.plain(name).split("."))
+    """A name that breaks into lines after its dots and slashes."""
+    return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\w)", text.plain(name)))
 
 
 def _part(part: PartResult, directory: Path) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _part(part: PartResult, directory: Path) -> dict[str, Any]:
     values, modules = summary.by_value(part), summary.by_module(part)
     ranked = sorted(modules, key=lambda row: summary.gravity(row[1]), reverse=True)
     maps = (heat_map.heat_map(name, cells) for name, cells in part.heat_maps.items())
-    off = sorted((w for w in part.weights if w.ulps or w.problem), key=lambda w: (bool(w.problem), w.ulps))
+    off = [w for w in part.weights if w.ulps or w.verdict is not Verdict.PASS]
     return {
         "record": part,
         "verdict": summary.part_verdict(part),
@@ -110,8 +111,8 @@ def _part(part: PartResult, directory: Path) -> dict[str, Any]:
         "maps": [m for m in maps if m],
         "values_explained": summary.by_reason(part.coverage.values_explained) if part.coverage else [],
         "calls_explained": summary.by_reason(part.coverage.calls_explained) if part.coverage else [],
-        "weights_off": off[::-1][: summary.TOP],
-        "weights_equal": sum(not w.ulps and not w.problem for w in part.weights),
+        "weights_off": sorted(off, key=lambda w: (not w.problem, -w.ulps))[: summary.TOP],
+        "weights_equal": len(part.weights) - len(off),
         "head_room": part.head_room[: summary.TOP],
         "sounds": [(sound, _files(sound, directory)) for sound in part.sounds],
     }

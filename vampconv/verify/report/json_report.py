@@ -37,7 +37,7 @@ def write_json(verification: Verification, path: Path) -> None:
         If the file cannot be written.
 
     """
-    write_file(path, json.dumps(as_json(verification), indent=1, allow_nan=False) + "\n")
+    write_file(path, json.dumps(as_json(verification), allow_nan=False) + "\n")
 
 
 def _value(value: object) -> Any:

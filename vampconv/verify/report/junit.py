@@ -41,7 +41,7 @@ def write_junit(verification: Verification, path: Path) -> None:
     """Write one testsuite for the bundle and one for each part.
 
     A part has a testcase for each module, which tells of its worst comparison, and one each for problems,
-    coverage, tokens, weights, taps and non-finite values, so far as they were looked at.
+    coverage, tokens, weights, taps, non-finite values and faults, so far as they were looked at.
 
     Raises
     ------

@@ -26,6 +26,8 @@ TOP = 20
 """As many failures or modules as are shown at once."""
 DIGITS = 9
 """Enough to tell two float32 apart."""
+TOLD = {"weights", "faults"}
+"""Aspects whose failures are told of one by one."""
 ROOT = "(model)"
 """Name of the module whose path is empty."""
 
@@ -150,7 +152,7 @@ def part_failures(part: PartResult) -> list[tuple[Rank, Failure]]:
             found.append(((1, off), Failure(part.part, f"{w.file}:{w.name}", tell_weight(w))))
     bad = [c for c in by_value(part) if c.verdict is Verdict.FAIL]
     found += [((0, gravity(c)[1]), Failure(part.part, where(c), tell(c), is_value=True)) for c in bad]
-    return found
+    return found or [((2, 0.0), Failure(part.part, f.value, tell_fault(f))) for f in part.faults]
 
 
 def aspects(part: PartResult) -> dict[str, list[str] | None]:
@@ -165,6 +167,7 @@ def aspects(part: PartResult) -> dict[str, list[str] | None]:
         "weights": [f"{w.file}:{w.name}: {tell_weight(w)}" for w in weights] if part.weights else None,
         "taps": None if part.taps_agree is None else ["outputs change when tapped"] * (not part.taps_agree),
         "non-finite": [tell_non_finite(n) for n in one_sided],
+        "faults": [f"{f.value}: {tell_fault(f)}" for f in part.faults],
     }
 
 
@@ -181,7 +184,7 @@ def is_empty(part: PartResult) -> bool:
 
 def _untold(part: PartResult) -> list[str]:
     """Failures that the records show, of a part that tells of none."""
-    told = [line for name, lines in aspects(part).items() if name != "weights" for line in lines or ()]
+    told = [line for name, lines in aspects(part).items() if name not in TOLD for line in lines or ()]
     return ["nothing was compared"] * is_empty(part) + told
 
 

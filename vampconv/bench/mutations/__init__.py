@@ -1,0 +1,1 @@
+"""Who verifies the verifier: faults put into converted models, which layerwise verification must find and place."""
