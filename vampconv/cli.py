@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,6 +55,7 @@ def cli() -> None:
 @click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
 @click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
 @click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
+@click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @click.option(
@@ -61,7 +63,13 @@ def cli() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest instead of the summary.")
 def convert(
-    checkpoints: tuple[Path, ...], rules: tuple[Path, ...], precision: str, *, as_json: bool, **options: Any
+    checkpoints: tuple[Path, ...],
+    rules: tuple[Path, ...],
+    precision: str,
+    *,
+    as_json: bool,
+    verified: bool,
+    **options: Any,
 ) -> None:
     """Convert checkpoints of one VampNet (and its codec) to a bundle of ONNX models.
 
@@ -74,6 +82,8 @@ def convert(
     from vampconv.report import show_conversion
 
     check_opset(options["opset"])
+    if verified:
+        options["check"] = quick_check(rules, dry_run=options["dry_run"])
     with progress("converting") as advance:
         conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
     if as_json:
@@ -170,6 +180,16 @@ def console() -> Any:
 def print_json(content: Any) -> None:
     """Write JSON to stdout."""
     sys.stdout.write(json.dumps(content, indent=1) + "\n")
+
+
+def quick_check(rules: Sequence[Path], *, dry_run: bool) -> Callable[..., None]:
+    """What ``--verify`` does before a bundle is put in place."""
+    if dry_run:
+        raise UsageError("--verify looks at the files, and --dry-run writes none", "leave one of them out")
+    require_torch()
+    from vampconv.verify.verify import quick
+
+    return partial(quick, rules=rules)
 
 
 def require_torch() -> None:

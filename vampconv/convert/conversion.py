@@ -26,6 +26,9 @@ from vampconv.rewrite.plugins import directory_rules, installed_rules, select_ru
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
+Check = Callable[[Path, Sequence[str], Sequence[Path]], None]
+"""Called with a bundle before it is put in place, the parts that are new in it, and their checkpoints."""
+
 T = TypeVar("T")
 
 
@@ -45,6 +48,8 @@ class Request:
     force: bool = False
     add: bool = False
     dry_run: bool = False
+    check: Check | None = None
+    """Raises an error if the bundle is not right; nothing is written then."""
 
     def bundle(self) -> Path:
         """Where the bundle goes: ``<stem of the first>-onnx`` here, unless it was given."""
@@ -106,6 +111,9 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
+            if request.check is not None:
+                checkpoints = [checkpoint.path for checkpoint in plan.checkpoints()]
+                request.check(directory, [part.name for part in plan.parts], checkpoints)
         return Conversion(request.bundle(), content, plan.notes)
 
 

@@ -94,9 +94,7 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
     return Plan(parts, ledger, codec.facts() if codec else {}, tuple(inputs.notes))
 
 
-def make_drafts(
-    inputs: Inputs, stack: ExitStack
-) -> tuple[list[Draft], list[Account], CodecTables | None]:
+def make_drafts(inputs: Inputs, stack: ExitStack) -> tuple[list[Draft], list[Account], CodecTables | None]:
     """What can be built of the inputs, the accounts of their checkpoints, and the codec.
 
     Raises

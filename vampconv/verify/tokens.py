@@ -18,13 +18,15 @@ def judge_logits(found: NDArray[Any], truth: Tensor, rival: Tensor) -> Tokens:
 
     A position that differs is a tie if the float64 logits of both choices are nearer to each other than
     twice what float32 may be off: four times the largest error of torch, or 16·2⁻²⁴ of the largest logit.
+    Where the largest logit is NaN or infinite on either side, there is no choice that could be equal.
     """
     here = torch.from_numpy(found).double()
-    allowed = max(SLACK * float((rival.double() - truth).abs().max()), FLOOR * float(truth.abs().max()))
+    allowed = max(SLACK * _largest(rival.double() - truth), FLOOR * _largest(truth))
     best, chosen = truth.argmax(-1, keepdim=True), here.argmax(-1, keepdim=True)
     margin = (truth.gather(-1, best) - truth.gather(-1, chosen)).squeeze(-1)
-    differ = (best != chosen).squeeze(-1)
-    ties = differ & (margin <= 2 * allowed)
+    none = ~torch.isfinite(here.amax(-1) + truth.amax(-1))
+    differ = (best != chosen).squeeze(-1) | none
+    ties = differ & ~none & (margin <= 2 * allowed)
     wanted = truth.log_softmax(-1)
     kl = (wanted.exp() * (wanted - here.log_softmax(-1))).sum(-1).mean()
     return _tokens(differ, ties, float(kl))
@@ -51,7 +53,7 @@ def judge_codes(
     off = max(float((getattr(exact, s) - getattr(near, s)).abs().max()) for s in ("best", "chosen"))
     allowed = max(SLACK * off, FLOOR)
     missed = exact.best - exact.chosen
-    differ = missed > 0
+    differ = ~(missed <= 0)
     return _tokens(differ, differ & (missed <= 2 * allowed), None)
 
 
@@ -72,6 +74,11 @@ def added(first: Tokens | None, second: Tokens) -> Tokens:
         first.real + second.real,
         kl,
     )
+
+
+def _largest(values: Tensor) -> float:
+    """The largest magnitude of those that are finite."""
+    return float(values.nan_to_num(0.0, 0.0, 0.0).abs().max())
 
 
 def _tokens(differ: Tensor, ties: Tensor, kl: float | None) -> Tokens:

@@ -16,7 +16,7 @@ from typing import Any
 from vampconv.convert.inputs import Inputs
 from vampconv.convert.plan import make_drafts
 from vampconv.emit.manifest import PARTS, read_manifest
-from vampconv.errors import UsageError
+from vampconv.errors import UsageError, VerificationError
 from vampconv.frontend import lora
 from vampconv.frontend.architecture import read_architecture
 from vampconv.frontend.codec_tables import CodecTables
@@ -27,7 +27,8 @@ from vampconv.verify.layers import PartVerifier
 from vampconv.verify.listening import listen
 from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
 from vampconv.verify.recipe import open_recipe, recipes
-from vampconv.verify.result import Case, PartResult, Verification
+from vampconv.verify.report.summary import failures
+from vampconv.verify.result import Case, PartResult, Verdict, Verification
 from vampconv.verify.side import References
 from vampconv.verify.subjects import BeatTracker, Decoder, Encoder, Subject, Transformer
 from vampconv.verify.weights import check_weights
@@ -60,6 +61,8 @@ class Request:
         Where minimal reproductions of faults are written.
     audio
         A file to encode and decode by both, into WAV files in `audio_directory`.
+    parts
+        Those to verify; by default all.
     rule_directories
         Of rules that the bundle was made with, apart from installed ones.
 
@@ -77,6 +80,7 @@ class Request:
     audio: Path | None = None
     audio_directory: Path = Path()
     rule_directories: Sequence[Path] = ()
+    parts: Sequence[str] | None = None
 
     def cases(self) -> list[Case]:
         """Every input.
@@ -111,7 +115,7 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     """
     start, cases = time.perf_counter(), request.cases()
     bundle = find_bundle(request.bundle)
-    manifest = read_manifest(bundle)
+    manifest = _only(request.parts, read_manifest(bundle))
     located = find_checkpoints(manifest, bundle, request.against)
     hashes, problems = hash_files(manifest, bundle)
     problems += located.problems
@@ -160,6 +164,40 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         manifest["checkpoints"],
         time.perf_counter() - start,
     )
+
+
+def quick(bundle: Path, parts: Sequence[str], checkpoints: Sequence[Path], rules: Sequence[Path]) -> None:
+    """The outputs of some parts on short inputs, and all their weights.
+
+    Raises
+    ------
+    VerificationError
+        If they are not what the checkpoints give.
+
+    """
+    request = Request(bundle, checkpoints, lengths=QUICK_LENGTHS, parts=parts, rule_directories=rules)
+    found = verify(request)
+    if found.verdict is Verdict.FAIL:
+        failure = next(iter(failures(found)))
+        raise VerificationError(
+            f"the converted model is wrong: {failure.part} {failure.where}: {failure.message}",
+            "nothing was written; please report this",
+        )
+
+
+def _only(parts: Sequence[str] | None, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of some parts alone."""
+    if parts is None:
+        return manifest
+    models = {part: manifest["models"][part] for part in parts}
+    used = {label for recipe in recipes({**manifest, "models": models}) for label in recipe.checkpoints}
+    files = {file for entry in models.values() for file in (entry["file"], *entry["data"])}
+    return {
+        **manifest,
+        "models": models,
+        "checkpoints": [c for c in manifest["checkpoints"] if c["file"] in used],
+        "files": {name: entry for name, entry in manifest["files"].items() if name in files},
+    }
 
 
 def find_subjects(inputs: Inputs) -> Iterator[Subject]:
