@@ -24,7 +24,7 @@ from vampconv.verify.weights import check_weights
 
 from ..common import GOLDEN
 
-PLAIN = ("FoldSnakeScales", "FoldSnakeOutputScale", "CosineSnake", "ConvOverImage", "InterleaveTransposed")
+PLAIN = ("FoldSnakeScales", "FoldSnakeOutputScale", "ConvOverImage", "InterleaveTransposed")
 """Rules without which the codec's convolutions have the shape and scale of the checkpoint."""
 CODEC = GOLDEN / "codec.pth"
 OPSETS = (17, newest())

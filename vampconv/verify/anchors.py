@@ -31,6 +31,8 @@ class Anchors:
     """Names of the reference's values, and the rule or op that has them inside."""
     sources: dict[str, frozenset[str]]
     """Of each value, those that the reference has and that it is made of, by way of others only."""
+    outputs: tuple[str, ...]
+    """Of the graph."""
 
     @property
     def anchored(self) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -61,7 +63,8 @@ def read_anchors(model: onnx.ModelProto) -> Anchors:
         for index, output in enumerate(node.output):
             known = tuple(_names(notes.get(VALUE, ""))) if index == 0 else ()
             places[output] = Place(output, notes.get(MODULE, ""), rules, known)
-    return Anchors({name: place for name, place in places.items() if name}, fused, sources)
+    outputs = tuple(output.name for output in model.graph.output)
+    return Anchors({name: place for name, place in places.items() if name}, fused, sources, outputs)
 
 
 def _names(words: str) -> Iterator[tuple[str, str]]:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import torch
+from torch import nn
 
 from vampconv.convert.plan import Draft
+from vampconv.errors import PluginError
 from vampconv.passes.pipeline import Options
+from vampconv.passes.shapes import infer_shapes
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import apply_rules
-from vampconv.verify.anchors import read_anchors
+from vampconv.verify.anchors import Anchors, Place, read_anchors
 from vampconv.verify.evaluate import Evaluator
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.regions import Regions
 from vampconv.verify.repro import write_repro
 from vampconv.verify.result import Fault
+from vampconv.verify.truth import Record
 
 MOST = 8
 """Faults that are looked into."""
+Constants = Mapping[str, ir.TensorProtocol]
 
 
 def find_causes(verifier: PartVerifier, bisection: Bisection, directory: Path) -> None:
@@ -31,10 +37,14 @@ def find_causes(verifier: PartVerifier, bisection: Bisection, directory: Path) -
     faults = verifier.result.faults
     if not faults:
         return
-    regions = verifier.regions()
+    regions, record, model = verifier.regions(), verifier.truth.record, verifier.truth.reference.model
     for index, fault in enumerate(faults[:MOST]):
-        found = bisection.explain(regions, fault)
-        faults[index] = replace(found, repro=write_repro(regions, verifier.path, found, directory))
+        found = bisection.explain(regions, fault, record, model)
+        place = regions.anchors.places[fault.value]
+        small = regions.read_small(place, record, model)
+        tells = small is not None and small.error > regions.read(place).error
+        example = regions.small(place, record, model) if tells else None
+        faults[index] = replace(found, repro=write_repro(regions, verifier.path, found, directory, example))
 
 
 class Bisection:
@@ -51,54 +61,73 @@ class Bisection:
 
     def __init__(self, draft: Draft, options: Options) -> None:
         self.draft, self.options = draft, options
+        self._compile = cache(self._compiled)
 
-    def explain(self, regions: Regions, fault: Fault) -> Fault:
-        """The fault with its cause, as far as it is found."""
-        guilty, cause = self._cause(regions, fault)
+    def explain(self, regions: Regions, fault: Fault, record: Record, model: nn.Module) -> Fault:
+        """The fault with its cause, as far as it is found.
+
+        Parameters
+        ----------
+        regions
+            Of the graph that has the fault.
+        fault
+            What is wrong.
+        record, model
+            The run of the reference in float64 that the regions were read with, and the reference.
+
+        """
+        right = partial(self._is_right, regions, regions.anchors.places[fault.value], record, model)
+        guilty, cause = self._cause(right, fault)
         return replace(fault, rules=guilty or fault.rules, cause=cause, proven=bool(cause))
 
-    def _cause(self, regions: Regions, fault: Fault) -> tuple[tuple[str, ...], str]:
+    def _cause(self, right: Callable[[frozenset[str]], bool], fault: Fault) -> tuple[tuple[str, ...], str]:
         """The rules without which the region is right, and the cause in words; nothing if it is not found."""
-        name = fault.stands_for
-        if self._is_right(regions, name, ()):
+        if right(frozenset()):
             return (), "the file is not what the conversion makes of the checkpoint"
-        guilty = tuple(rule for rule in fault.rules if self._is_right(regions, name, (rule,)))
+        guilty = tuple(rule for rule in fault.rules if right(frozenset({rule})))
         if guilty:
             return guilty, f"without {' or '.join(guilty)} it is right"
-        if self._is_right(regions, name, [rule.__name__ for rule in self.options.rules]):
+        if right(frozenset(rule.__name__ for rule in self.options.rules)):
             return (), "without any rule it is right"
         return (), "it is wrong before any rule is applied"
 
-    def _is_right(self, regions: Regions, name: str, withheld: Sequence[str]) -> bool:
-        """Whether the region of a value is right in a graph compiled without some rules, and never folded."""
-        model = self.draft.build(opset=self.options.opset)
-        for stage in Stage:
-            rules = [r for r in self.options.rules if r.stage is stage and r.__name__ not in withheld]
-            apply_rules(model, rules, opset=self.options.opset, target=self.options.target)
-        constants = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value}
-        proto = _without_constants(model)
-        anchors = read_anchors(proto)
-        inputs = {port.name for port in proto.graph.input}
-        known = {n: v for n, v in regions.known.items() if n in inputs}
-        truths = {names: regions.known[p.name] for p in regions for names in p.stands_for}
+    def _is_right(
+        self, regions: Regions, fault: Place, record: Record, reference: nn.Module, withheld: frozenset[str]
+    ) -> bool:
+        """Whether a region is right, from border to border, in a graph compiled without some rules."""
+        anchors, graph, constants = self._compile(withheld)
+        known = {name: value for name, value in regions.known.items() if name not in regions.anchors.places}
+        ends = {names: place.name for place in regions for names in place.stands_for}
         target = None
         for place in anchors.places.values():
-            for stands, order in place.stands_for:
-                if (stands, order) in truths:
-                    known[place.name] = truths[stands, order]
-                    target = place if stands == name else target
+            for names in place.stands_for:
+                if names in ends:
+                    known[place.name] = regions.known[ends[names]]
+                if names == fault.stands_for[0]:
+                    known[place.name], target = regions.known[fault.name], place
         if target is None:
             return False
-        graph = Evaluator(proto, Path(), torch.float64)
         needed = graph.needs([target.name], {*known, *constants} - {target.name})
-        known |= {n: _tensor(constants[n]) for n in needed & constants.keys()}
-        return not Regions(anchors, graph, known).read(target).wrong
+        given = {name: _tensor(constants[name]) for name in needed & constants.keys()}
+        again = Regions(anchors, graph, known, given)
+        small = again.read_small(target, record, reference)
+        return not again.read(target).wrong and not (small is not None and small.wrong)
 
-
-def _without_constants(model: ir.Model) -> onnx.ModelProto:
-    """The model with all constants left out, so that none is read; the model loses them."""
-    model.graph.initializers.clear()
-    return ir.to_proto(model)
+    def _compiled(self, withheld: frozenset[str]) -> tuple[Anchors, Evaluator, Constants]:
+        """The graph compiled without some rules, and never folded; and its constants, which it has not."""
+        model, options = self.draft.build(opset=self.options.opset), self.options
+        try:
+            for stage in Stage:
+                if stage is Stage.TARGET:
+                    with suppress(PluginError):  # ops of the dialect may be left
+                        infer_shapes(model)
+                rules = [r for r in options.rules if r.stage is stage and r.__name__ not in withheld]
+                apply_rules(model, rules, opset=options.opset, target=options.target)
+            constants = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value}
+        finally:
+            model.graph.initializers.clear()  # a constant is of one graph only
+        proto = ir.to_proto(model)
+        return read_anchors(proto), Evaluator(proto, Path(), torch.float64), constants
 
 
 def _tensor(constant: ir.TensorProtocol) -> torch.Tensor:

@@ -45,6 +45,7 @@ def cover(
             why_not.append(Explained(call, reason))
         else:
             lost.append(f"call {call}")
+    lost += [f"output {name}" for name in unfounded(anchors, record)]
     return Coverage(
         len(anchors.places),
         len(values),
@@ -54,6 +55,19 @@ def cover(
         tuple(why_not),
         tuple(lost),
     )
+
+
+def unfounded(anchors: Anchors, record: Record) -> list[str]:
+    """Outputs of the graph that are not said to be what the reference puts out.
+
+    Their truth would be the graph itself, so nothing could tell that they are wrong.
+    """
+    wanted = [value for name, value in record.values.items() if name.startswith(".")]
+    known = {
+        output: [record.values.get(name) for name, _ in anchors.anchored.get(output, ())]
+        for output in anchors.outputs
+    }
+    return [output for output, values in known.items() if not any(v is w for v in values for w in wanted)]
 
 
 def _reason(call: str, stands: set[str], fused: Mapping[str, str], record: Record) -> str:

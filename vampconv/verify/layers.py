@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnxruntime import GraphOptimizationLevel
 from torch import Tensor, nn
@@ -19,11 +20,12 @@ from vampconv.runtime.session import LOADING_ERRORS
 from vampconv.verify.anchors import Place, read_anchors
 from vampconv.verify.audio_files import snr_db
 from vampconv.verify.compare import Measured, compare, relative
-from vampconv.verify.coverage import cover, shortcomings
+from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
 from vampconv.verify.evaluate import Evaluator
 from vampconv.verify.extremes import Extremes
+from vampconv.verify.provenance import false_notes
 from vampconv.verify.regions import Regions
-from vampconv.verify.result import Case, Comparison, Fault, PartResult, Sound, Verdict
+from vampconv.verify.result import Case, Comparison, Coverage, Fault, PartResult, Sound, Verdict
 from vampconv.verify.side import FAILURES, References, Side
 from vampconv.verify.subjects import Decoder, Encoder, Transformer, codes_fit
 from vampconv.verify.taps import Taps
@@ -68,12 +70,20 @@ class PartVerifier:
         self.references, self.subject = references, references.subject
         self.path, self.layerwise, self.advance = path, layerwise, advance
         self.threads, self.level = threads, level
-        self.model = onnx.load(path, load_external_data=False)
+        self.result = PartResult(self.subject.part)
+        self.model = self._load()
         self.anchors = read_anchors(self.model)
         self.truth = Side(references.exact, Evaluator(self.model, path.parent, torch.float64))
         self.rival = Side(references.near, Evaluator(self.model, path.parent, torch.float32))
-        self.result = PartResult(self.subject.part)
         self.extremes = Extremes()
+
+    def _load(self) -> onnx.ModelProto:
+        """The model without its weights; an empty one if it cannot be read."""
+        try:
+            return onnx.load(self.path, load_external_data=False)
+        except (OSError, DecodeError):
+            self._problem(f"{self.path.name} cannot be read")
+            return onnx.ModelProto()
 
     def run(self, cases: Sequence[Case]) -> PartResult:
         """Verify the part on all cases."""
@@ -84,8 +94,10 @@ class PartVerifier:
                     self._case(taps, case)
                     self.advance(1)
                 if self.layerwise:
-                    self._cover(taps)
-                    self._read_regions(taps, cases)
+                    for problem in false_notes(self.model, self.references.exact.model):
+                        self._problem(problem)
+                    self._cover(taps, cases[-1])
+                    self._read_regions(cases)
         except (InputOutputError, *LOADING_ERRORS) as error:
             self._problem(f"ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}")
         self.extremes.put_into(self.result)
@@ -97,6 +109,8 @@ class PartVerifier:
         outputs = taps.outputs(feeds)
         for side in (self.truth, self.rival):
             side.run(self.anchors, feeds, list(outputs.values()))
+        for name in unfounded(self.anchors, self.truth.record):
+            self._problem(f"output {name} is not said to be what the reference puts out")
         self.levels = {
             name: relative(self.rival.known[name], value)
             for name, value in self.truth.known.items()
@@ -167,13 +181,22 @@ class PartVerifier:
         if result.tokens is not None and result.tokens.real:
             self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
 
-    def _cover(self, taps: Taps) -> None:
-        coverage = cover(
-            self.anchors,
-            {c.value for c in self.result.comparisons},
-            taps.swallowed,
-            self.truth.record,
-        )
+    def _cover(self, taps: Taps, case: Case) -> None:
+        """Account for every value; where ONNX Runtime's fusions leave too few, also compare those without them."""
+
+        def covered() -> Coverage:
+            compared = {c.value for c in self.result.comparisons}
+            return cover(self.anchors, compared, taps.swallowed, self.truth.record)
+
+        coverage = covered()
+        if coverage.share < LEAST:
+            feeds = self.subject.feeds(case)
+            with Taps(self.path, self.threads, GraphOptimizationLevel.ORT_DISABLE_ALL) as plain:
+                for group in plain.chunks(feeds, AT_ONCE):
+                    swallowed = {name: array for name, array in group.items() if name in taps.swallowed}
+                    for few in _batches(swallowed, BATCH):
+                        self._compare(few, case)
+            coverage = covered()
         self.result.coverage = coverage
         for problem in shortcomings(coverage):
             self._problem(problem)
@@ -182,14 +205,13 @@ class PartVerifier:
         """The regions of the graph, for the last case."""
         return Regions(self.anchors, self.truth.graph, self.truth.known)
 
-    def _read_regions(self, taps: Taps, cases: Sequence[Case]) -> None:
+    def _read_regions(self, cases: Sequence[Case]) -> None:
         """Feed each region the reference's own inputs, of one case that is short."""
         short = [case for case in cases if SHORT[0] <= case.batch * case.length <= SHORT[1]]
         case = min(short, key=lambda c: c.batch * c.length, default=Case(1, SHORT[0], 0))
         feeds = self.subject.feeds(case)
-        outputs = list(taps.outputs(feeds).values()) if isinstance(self.subject, Encoder) else []
         for side in (self.truth, self.rival):
-            side.run(self.anchors, feeds, outputs)
+            side.run(self.anchors, feeds, [])
         regions = self.regions()
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)

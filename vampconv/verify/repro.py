@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,20 @@ here = Path(__file__).parent
 session = onnxruntime.InferenceSession(here / "region.onnx", providers=["CPUExecutionProvider"])
 found = session.run(None, dict(np.load(here / "inputs.npz")))[0]
 expected = np.load(here / "expected.npy")
-error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+if found.shape != expected.shape:
+    raise SystemExit(f"shape {{found.shape}}, not {{expected.shape}}")
+error = np.linalg.norm(found - expected) / (np.linalg.norm(expected) or 1)
 print(f"relative L2 error: {{error:.3e}}")
 '''
 
 
-def write_repro(regions: Regions, model: Path, fault: Fault, directory: Path) -> str:
+def write_repro(
+    regions: Regions,
+    model: Path,
+    fault: Fault,
+    directory: Path,
+    example: tuple[Mapping[str, Tensor], Tensor] | None = None,
+) -> str:
     """Write ``region.onnx``, ``inputs.npz``, ``expected.npy`` and ``repro.py``; the directory they are in.
 
     Parameters
@@ -46,6 +54,8 @@ def write_repro(regions: Regions, model: Path, fault: Fault, directory: Path) ->
         What is wrong.
     directory
         Where the reproductions go; each gets one of its own.
+    example
+        Inputs that show it and what should come out, if the reference's own do not.
 
     """
     place = regions.anchors.places[fault.value]
@@ -54,9 +64,10 @@ def write_repro(regions: Regions, model: Path, fault: Fault, directory: Path) ->
     folder = directory / f"{model.stem}-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(cut(onnx.load(model), borders, [fault.value]), folder / "region.onnx")
-    inputs = {border: _plain(regions.known[border]) for border in borders}
+    changed, expected = example or ({}, regions.known[fault.value])
+    inputs = {border: _plain({**regions.known, **changed}[border]) for border in borders}
     np.savez(folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
-    np.save(folder / "expected.npy", _plain(regions.known[fault.value]))
+    np.save(folder / "expected.npy", _plain(expected))
     script = SCRIPT.format(part=model.stem, stands_for=fault.stands_for)
     (folder / "repro.py").write_text(script, encoding="utf-8")
     return str(folder)

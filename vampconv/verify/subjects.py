@@ -43,7 +43,7 @@ class Subject(Protocol):
     def run(self, model: nn.Module, feeds: Feeds, outputs: Sequence[Array]) -> dict[str, Tensor]:
         """The reference's outputs by name (``.``, ``.#1``), of the same inputs.
 
-        Where a model chooses codes and goes on with them, it is made to go on with those in `outputs`.
+        Where a model chooses codes and goes on with them, it is made to go on with those in `outputs`, if any.
         """
 
 
@@ -128,8 +128,8 @@ class Encoder:
         assert isinstance(model, LACReference)
         audio = torch.from_numpy(feeds["audio"]).to(next(model.parameters()).dtype)
         z = model.encoder(model.pad(audio))
-        forced = torch.from_numpy(outputs[0]) if codes_fit(model, outputs[0], z) else None
-        return {".": model.quantizer(z, forced).codes}
+        fits = bool(outputs) and codes_fit(model, outputs[0], z)
+        return {".": model.quantizer(z, torch.from_numpy(outputs[0]) if fits else None).codes}
 
 
 def codes_fit(model: LACReference, codes: Array, z: Tensor | None = None) -> bool:
@@ -154,7 +154,8 @@ class Decoder:
     def feeds(self, case: Case) -> Feeds:
         tables = codec_tables(tensors_of(self.codec))
         random, rows = _random(case), len(tables[0])
-        count = len(tables) if case.seed % 2 == 0 else int(random.integers(1, len(tables) + 1))
+        every = (case.seed + case.batch + case.length) % 2 == 0
+        count = len(tables) if every else int(random.integers(1, len(tables) + 1))
         return {"codes": random.integers(0, rows, (case.batch, count, case.length), endpoint=True)}
 
     def run(self, model: nn.Module, feeds: Feeds, _outputs: Sequence[Array]) -> dict[str, Tensor]:

@@ -178,7 +178,10 @@ class Taps:
         names = [SHAPE + name for name in self.visible]
         nodes = [onnx.helper.make_node("Shape", [name], [SHAPE + name]) for name in self.visible]
         shapes = _fetch(self._reopen(options, names, nodes), names, feeds)
-        types = (onnx.helper.tensor_dtype_to_np_dtype(self._types[name]) for name in self.visible)
+        types = (
+            onnx.helper.tensor_dtype_to_np_dtype(self._types.get(name, TensorProto.FLOAT))
+            for name in self.visible
+        )
         return {
             name: dtype.itemsize * int(np.prod(shape, dtype=np.int64))
             for name, dtype, shape in zip(self.visible, types, shapes, strict=True)

@@ -11,6 +11,8 @@ from weakref import ReferenceType, ref
 import torch
 from torch import Tensor, nn
 
+from vampconv.errors import VerificationError
+
 
 @dataclass
 class Record:
@@ -84,7 +86,19 @@ def _leave(record: Record, path: str, _module: nn.Module, inputs: Sequence[objec
 
 
 def arranged(value: Tensor, order: str) -> Tensor:
-    """A tensor with its axes in the order of the graph: ``021`` permutes, ``+`` puts an axis of size 1 before."""
+    """A tensor with its axes in the order of the graph: ``021`` permutes, ``+`` puts an axis of size 1 before.
+
+    Raises
+    ------
+    VerificationError
+        If the order is none of the tensor's axes.
+
+    """
     lifted, axes = order.startswith("+"), order.removeprefix("+")
+    if axes and sorted(axes) != [str(axis) for axis in range(value.ndim)]:
+        raise VerificationError(
+            f"a value of {value.ndim} dimensions is said to have them in the order {axes!r}",
+            "convert again with --force",
+        )
     moved = value.permute(*map(int, axes)) if axes else value
     return moved[None] if lifted else moved
