@@ -20,8 +20,8 @@ from vampconv.rewrite.engine import apply_rules
 from vampconv.rewrite.execute import interpret
 from vampconv.rewrite.plugins import installed_rules
 from vampconv.rewrite.sample_graph import build
-from vampconv.verify import evaluate, operators
-from vampconv.verify.evaluate import Evaluator, MissingValueError, UnknownOperatorError
+from vampconv.verify.evaluation import Evaluator, MissingValueError, UnknownOperatorError, operators
+from vampconv.verify.evaluation import evaluator as evaluate
 
 from ..common import OPSETS
 from ..convert.test_golden import CASES, convert_golden, feeds_of, reference_logits

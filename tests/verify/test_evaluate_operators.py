@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
-from vampconv.verify.evaluate import Evaluator, UnknownOperatorError
-from vampconv.verify.operators import OPERATORS
+from vampconv.verify.evaluation import Evaluator, UnknownOperatorError
+from vampconv.verify.evaluation.operators import OPERATORS
 
 from .evaluate_cases import CASES, COVERED, NOT_RUN, REFUSED, ROUNDED, b, f, i, one_node
 

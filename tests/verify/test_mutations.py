@@ -90,7 +90,7 @@ def test_every_family_has_a_place_somewhere(goldens):
 def test_a_seed_always_gives_the_same_mutant(goldens):
     for name, model in (
         ("noise of a thousandth", "coarse@17/coarse"),
-        ("kernel reversed", "wavebeat@17/wavebeat"),
+        ("kernel reversed", "wavebeat_slopes@17/wavebeat"),
     ):
         graph, state = goldens.graph(BY_NAME[model]), goldens.state(BY_NAME[model])
         made = [
@@ -219,7 +219,9 @@ def _zeros_negated(editor):
 
 @pytest.mark.parametrize("put", [_nothing, _a_billionth, _zeros_negated])
 def test_what_changes_no_number_is_no_fault(judges, put):
-    found = outcome(judges, Family("none", "test", frozenset({"wavebeat"}), put), "wavebeat@17/wavebeat")
+    found = outcome(
+        judges, Family("none", "test", frozenset({"wavebeat"}), put), "wavebeat_slopes@17/wavebeat"
+    )
     assert found.equivalent
     assert not found.caught
     assert tally([found]).real == 0
@@ -263,7 +265,7 @@ def test_only_modules_of_one_layer_are_the_right_ones():
 
 
 def test_editing(goldens):
-    clean_graph = goldens.graph(BY_NAME["wavebeat@17/wavebeat"])
+    clean_graph = goldens.graph(BY_NAME["wavebeat_slopes@17/wavebeat"])
     editor = Editor(clean_graph, {}, np.random.default_rng(0))
     node = editor.nodes("Add")[0]
     value, told = node.output[0], [p.value for p in node.metadata_props if p.key == "vampconv.value"]

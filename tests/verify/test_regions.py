@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from vampconv.opsets import newest
 from vampconv.verify.anchors import read_anchors
-from vampconv.verify.evaluate import Evaluator
+from vampconv.verify.evaluation import Evaluator
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.regions import BOUND, Regions
 from vampconv.verify.truth import Record

@@ -20,7 +20,7 @@ from vampconv.passes.shapes import infer_shapes
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import apply_rules
 from vampconv.verify.anchors import Anchors, Place, read_anchors
-from vampconv.verify.evaluate import Evaluator
+from vampconv.verify.evaluation import Evaluator
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.regions import Regions
 from vampconv.verify.repro import write_repro

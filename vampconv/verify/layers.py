@@ -21,7 +21,7 @@ from vampconv.verify.anchors import Place, read_anchors
 from vampconv.verify.audio_files import snr_db
 from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
-from vampconv.verify.evaluate import Evaluator
+from vampconv.verify.evaluation import Evaluator
 from vampconv.verify.extremes import Extremes
 from vampconv.verify.provenance import false_notes
 from vampconv.verify.regions import Regions
@@ -170,10 +170,8 @@ class PartVerifier:
             if found.shape == tuple(sides[0].shape):
                 result.tokens = added(result.tokens, judge_logits(found, sides[0], sides[1]))
         elif isinstance(subject, Encoder):
-            if codes_fit(_codec(self.truth.reference.model), found):
-                z = [
-                    (_codec(s.reference.model), s.record.values["encoder"]) for s in (self.truth, self.rival)
-                ]
+            z = [(_codec(s.reference.model), s.record.values["encoder"]) for s in (self.truth, self.rival)]
+            if codes_fit(z[0][0], found, z[0][1]):
                 with torch.inference_mode():
                     result.tokens = added(result.tokens, judge_codes(found, *z))
         elif isinstance(subject, Decoder):

@@ -15,7 +15,7 @@ from torch import Tensor
 from vampconv.reference.layers import LoRALinear, WeightNormConv1d
 from vampconv.verify.anchors import Anchors, Place
 from vampconv.verify.compare import non_finite, relative
-from vampconv.verify.evaluate import Evaluator, MissingValueError
+from vampconv.verify.evaluation import Evaluator, MissingValueError
 from vampconv.verify.probes import Probe, probes_of
 from vampconv.verify.side import FAILURES
 from vampconv.verify.truth import Record, arranged

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vampconv.verify.anchors import Anchors
-from vampconv.verify.evaluate import Evaluator, MissingValueError, UnknownOperatorError
+from vampconv.verify.evaluation import Evaluator, MissingValueError, UnknownOperatorError
 from vampconv.verify.subjects import Feeds, Subject
 from vampconv.verify.truth import Record, arranged, recording
 

@@ -21,7 +21,7 @@ def _takes_projections(editor: Editor, module: str) -> dict[str, tuple[NodeProto
     found = {}
     for letter in "qkv":
         value = editor.nodes(within=rf"{module}\.w_{letter}s")[-1].output[0]
-        node = next(n for n in editor.takers(value) if module_of(n) == module)
+        node = editor.first(n for n in editor.takers(value) if module_of(n) == module)
         found[letter] = node, list(node.input).index(value)
     return found
 
@@ -177,7 +177,7 @@ def heads_not_put_back(editor: Editor) -> str:
 @fault("attention", TRANSFORMERS)
 def heads_put_back_in_another_order(editor: Editor) -> str:
     module = _module(editor)
-    value = next(n for n in editor.nodes(within=rf"{module}\.fc")).input[0]
+    value = editor.first(n for n in editor.nodes(within=rf"{module}\.fc")).input[0]
     width, heads = editor.array("transformer.layers.0.norm_1.weight").size, _heads(editor, module)
     order = np.roll(np.arange(width).reshape(heads, -1), 1, axis=0).reshape(-1)
     editor.after(value, "Gather", editor.constant(order), axis=2)

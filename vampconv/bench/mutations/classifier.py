@@ -115,7 +115,7 @@ def softmax_at_the_end(editor: Editor) -> str:
 @fault("classifier", TRANSFORMERS)
 def before_the_last_norm(editor: Editor) -> str:
     """The logits of what the last layer puts out, not normalised."""
-    node = editor.nodes("MatMul", MODULE)[0]
+    node = editor.first(editor.nodes("MatMul", MODULE))
     node.input[0] = editor.nodes("Add", r"transformer\.layers\.\d+")[-1].output[0]
     return MODULE
 

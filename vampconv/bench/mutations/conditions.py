@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from onnx import NodeProto
 
-from vampconv.bench.mutations.editor import Editor, NotApplicableError, module_of
+from vampconv.bench.mutations.editor import Array, Editor, NotApplicableError, module_of
 from vampconv.bench.mutations.family import TRANSFORMERS, fault
 
 FILM = r"transformer\.layers\.\d+\.film_[13]"
@@ -23,7 +25,7 @@ def _affine(editor: Editor) -> tuple[NodeProto, NodeProto]:
 @fault("film", TRANSFORMERS)
 def gain_not_raised_by_1(editor: Editor) -> str:
     module = module_of(editor.node("Gemm", FILM))
-    node = editor.nodes("Add", module)[0]
+    node = editor.first(editor.nodes("Add", module))
     editor.bypass(node)
     return module
 
@@ -55,7 +57,7 @@ def film_of_another_place(editor: Editor) -> str:
 @fault("film", TRANSFORMERS)
 def film_left_out(editor: Editor) -> str:
     module = module_of(editor.node("Gemm", FILM))
-    x = editor.nodes("Mul", module)[0].input[0]
+    x = editor.first(editor.nodes("Mul", module)).input[0]
     editor.become(editor.nodes("Add", module)[-1], "Identity", x)
     return module
 
@@ -65,7 +67,7 @@ def film_before_the_norm(editor: Editor) -> str:
     """It takes what the norm takes."""
     module = module_of(editor.node("Gemm", FILM))
     norm = editor.nodes(within=module.replace("film_", "norm_"))
-    editor.nodes("Mul", module)[0].input[0] = norm[0].input[0]
+    editor.first(editor.nodes("Mul", module)).input[0] = norm[0].input[0]
     return module
 
 
@@ -74,6 +76,16 @@ def _noise(editor: Editor, op_type: str, index: int) -> NodeProto:
     if not nodes:
         raise NotApplicableError
     return nodes[index]
+
+
+def _factor(editor: Editor, fits: Callable[[Array], bool]) -> tuple[NodeProto, int]:
+    """A product of the noise embedding with such a constant, and which input that is."""
+    return editor.first(
+        (n, i)
+        for n in editor.nodes("Mul", NOISE)
+        for i in editor.constants(n)
+        if fits(editor.array(n.input[i]))
+    )
 
 
 @fault("film", TRANSFORMERS)
@@ -99,8 +111,7 @@ def sines_and_cosines_exchanged(editor: Editor) -> str:
 @fault("film", TRANSFORMERS)
 def frequencies_spaced_by_half_the_width(editor: Editor) -> str:
     """10⁴ to the power of -i / (d / 2) in place of -i / (d / 2 - 1)."""
-    node = next(n for n in editor.nodes("Mul", NOISE) if any(editor.array(n.input[i]).size > 1 for i in editor.constants(n)))
-    (index,) = editor.constants(node)
+    node, index = _factor(editor, lambda numbers: numbers.size > 1)
     count = editor.array(node.input[index]).size
     editor.give(node, index, 10000.0 ** (-np.arange(count) / count)[None])
     return NOISE
@@ -108,8 +119,8 @@ def frequencies_spaced_by_half_the_width(editor: Editor) -> str:
 
 @fault("film", TRANSFORMERS)
 def noise_level_times_1000(editor: Editor) -> str:
-    node = next(n for n in editor.nodes("Mul", NOISE) if any(editor.array(n.input[i]).max() > 100 for i in editor.constants(n)))
-    editor.give(node, editor.scalar_of(node), 1000.0)
+    node, index = _factor(editor, lambda numbers: numbers.max() > 100)
+    editor.give(node, index, 1000.0)
     return NOISE
 
 
@@ -124,7 +135,7 @@ def mask_not_applied(editor: Editor) -> str:
 def mask_before_the_bias(editor: Editor) -> str:
     """The control is masked, and the bias added everywhere."""
     module = module_of(editor.node("Mul", CONTROL))
-    product, add, mul = (editor.nodes(op, module)[0] for op in ("MatMul", "Add", "Mul"))
+    product, add, mul = (editor.first(editor.nodes(op, module)) for op in ("MatMul", "Add", "Mul"))
     mask, masked = mul.input[1], mul.output[0]
     bias = add.input[1]
     editor.become(mul, "Add", editor.compute(mul, "Mul", product.output[0], mask), bias)
@@ -138,8 +149,8 @@ def mask_of_another_control(editor: Editor) -> str:
     if len(nodes) < 2:
         raise NotApplicableError
     one, other = (nodes[i] for i in editor.random.choice(len(nodes), 2, replace=False))
-    mask = next(n for n in editor.nodes("Unsqueeze", module_of(other)))
-    own = next(n for n in editor.nodes("Unsqueeze", module_of(one)))
+    mask = editor.first(n for n in editor.nodes("Unsqueeze", module_of(other)))
+    own = editor.first(n for n in editor.nodes("Unsqueeze", module_of(one)))
     own.input[0] = mask.input[0]
     return module_of(one)
 

@@ -177,8 +177,8 @@ def branches_averaged_as_if_two(editor: Editor) -> str:
 
 @fault("sums", DECODER)
 def one_branch_taken_twice(editor: Editor) -> str:
-    node = editor.pick([n for n in editor.nodes("Add", MEAN)])
-    node.input[1] = editor.nodes("Add", MEAN)[0].input[0]
+    node = editor.node("Add", MEAN)
+    node.input[1] = editor.first(editor.nodes("Add", MEAN)).input[0]
     return module_of(node)
 
 
@@ -250,5 +250,5 @@ def padded_by_a_whole_hop(editor: Editor) -> str:
 @fault("ends", ENCODER)
 def padded_to_half_the_hop(editor: Editor) -> str:
     node = editor.node("Mod", "encoder")
-    editor.give(node, 1, np.int64(int(editor.array(node.input[1])) // 2))
+    editor.give(node, 1, int(editor.array(node.input[1])) // 2)
     return "encoder"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -53,6 +53,12 @@ class Editor:
             raise NotApplicableError
         return places[int(self.random.integers(len(places)))]
 
+    def first(self, places: Iterable[T]) -> T:
+        """The first of some places."""
+        for place in places:
+            return place
+        raise NotApplicableError
+
     def nodes(self, op_types: str = "", within: str = ".*") -> list[NodeProto]:
         """Nodes of any of the types, of modules that a regular expression matches as a whole."""
         wanted, pattern = op_types.split(), re.compile(within)
@@ -86,6 +92,10 @@ class Editor:
     def put(self, name: str, array: Array) -> None:
         """Change a constant, wherever it is used."""
         self._constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+    def drop(self, name: str) -> None:
+        """Take a constant away, and leave the nodes that use it as they are."""
+        self.graph.initializer.remove(self._constants.pop(name))
 
     def constant(self, array: Array | float | Sequence[int]) -> str:
         """A new constant: floats become float32, integers int64."""
@@ -161,6 +171,20 @@ class Editor:
         for name, tensor in self._constants.items():
             if name in taken and tensor.data_type == onnx.TensorProto.FLOAT and not name.startswith("/"):
                 yield name, taken[name]
+
+    def finish(self) -> onnx.ModelProto:
+        """The graph, each node after those that it takes values from, and otherwise in the old order."""
+        waiting = list(self.graph.node)
+        made = {value.name for value in self.graph.input} | self._constants.keys() | {""}
+        ordered: list[NodeProto] = []
+        while waiting:
+            ready = next((n for n in waiting if made.issuperset(n.input)), waiting[0])
+            waiting.remove(ready)
+            made.update(ready.output)
+            ordered.append(ready)
+        copies = [NodeProto.FromString(node.SerializeToString()) for node in ordered]
+        _replace(self.graph.node, copies)
+        return self.model
 
     def _make(
         self, op_type: str, inputs: list[str], output: str, like: NodeProto, attributes: Mapping[str, Any]

@@ -86,17 +86,17 @@ def mask_token_taken_for_code_0(editor: Editor) -> str:
     return change_table(editor, lambda table: _with_row(table, -1, table[0]))
 
 
-@fault("embedding", TRANSFORMERS)
+@fault("embedding", TRANSFORMERS, is_certain=True)
 def one_row_of_a_table_nan(editor: Editor) -> str:
     return change_table(editor, lambda table: _with_row(table, _row(editor, table), np.nan))
 
 
-@fault("embedding", TRANSFORMERS)
+@fault("embedding", TRANSFORMERS, is_certain=True)
 def one_row_of_a_table_zero(editor: Editor) -> str:
     return change_table(editor, lambda table: _with_row(table, _row(editor, table), 0.0))
 
 
-@fault("embedding", TRANSFORMERS)
+@fault("embedding", TRANSFORMERS, is_certain=True)
 def one_row_of_a_table_off_by_a_thousandth(editor: Editor) -> str:
     def shake(table: Array) -> Array:
         row = _row(editor, table)
@@ -105,7 +105,7 @@ def one_row_of_a_table_off_by_a_thousandth(editor: Editor) -> str:
     return change_table(editor, shake)
 
 
-@fault("embedding", TRANSFORMERS)
+@fault("embedding", TRANSFORMERS, is_certain=True)
 def two_rows_of_a_table_exchanged(editor: Editor) -> str:
     def exchange(table: Array) -> Array:
         rows = editor.random.choice(len(table) - 1, 2, replace=False)
@@ -131,7 +131,7 @@ def rows_one_off(editor: Editor) -> str:
 
 @fault("embedding", TRANSFORMERS)
 def latents_side_by_side_in_reverse(editor: Editor) -> str:
-    node = editor.nodes("Concat", MODULE)[0]
+    node = editor.first(editor.nodes("Concat", MODULE))
     names = list(node.input)[::-1]
     del node.input[:]
     node.input.extend(names)
@@ -140,7 +140,7 @@ def latents_side_by_side_in_reverse(editor: Editor) -> str:
 
 @fault("embedding", TRANSFORMERS)
 def latents_interleaved_over_codebooks(editor: Editor) -> str:
-    node = editor.nodes("Concat", MODULE)[0]
+    node = editor.first(editor.nodes("Concat", MODULE))
     width = editor.array(f"{PROJECTION}.weight").shape[0]
     order = np.arange(width).reshape(len(node.input), -1).T.reshape(-1)
     editor.after(node.output[0], "Gather", editor.constant(order), axis=2)
@@ -155,19 +155,11 @@ def projection_without_bias(editor: Editor) -> str:
 
 @fault("embedding", TRANSFORMERS)
 def codes_shifted_in_time(editor: Editor) -> str:
-    """Each step takes the code of the step before it."""
+    """Each step but the first takes the code of the step before it."""
     node = editor.pick(lookups(editor))
-    length = editor.compute(node, "Shape", node.input[1], start=1, end=2)
-    steps = editor.compute(
-        node,
-        "Range",
-        editor.constant(np.int64(-1)),
-        editor.compute(node, "Sub", _scalar(editor, node, length), editor.constant(np.int64(1))),
-        editor.constant(np.int64(1)),
+    first, rest = (
+        editor.compute(node, "Slice", node.input[1], *(editor.constant([n]) for n in (0, end, 1)))
+        for end in (1, -1)
     )
-    editor.before(node, 1, "Gather", steps, axis=1)
+    node.input[1] = editor.compute(node, "Concat", first, rest, axis=1)
     return MODULE
-
-
-def _scalar(editor: Editor, near: NodeProto, value: str) -> str:
-    return editor.compute(near, "Squeeze", value, editor.constant([0]))

@@ -57,7 +57,7 @@ class Family:
         key = zlib.crc32(f"{self.group}/{self.name}/{model}".encode())
         editor = Editor(clean, state, np.random.default_rng((seed, key)))
         modules = self.put(editor)
-        return Mutant(self, model, seed, (modules,) if isinstance(modules, str) else modules, editor.model)
+        return Mutant(self, model, seed, (modules,) if isinstance(modules, str) else modules, editor.finish())
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,7 @@ def erf_for_tanh(editor: Editor) -> str:
         editor.set(node, approximate="none")
         return module_of(node)
     last, gate, index = _gate(editor)
-    curve = editor.compute(
-        last, "Erf", editor.compute(last, "Mul", gate, editor.constant(1 / math.sqrt(2)))
-    )
+    curve = editor.compute(last, "Erf", editor.compute(last, "Mul", gate, editor.constant(1 / math.sqrt(2))))
     half = editor.compute(last, "Mul", gate, editor.constant(0.5))
     raised = editor.compute(last, "Add", curve, editor.constant(1.0))
     last.input[index] = editor.compute(last, "Mul", half, raised)

@@ -37,7 +37,7 @@ def _input_and_scale(editor: Editor, module: str) -> tuple[NodeProto, NodeProto]
     fused = editor.nodes(FUSED, module)
     if fused:
         return fused[0], fused[0]
-    return editor.nodes("Div", module)[0], editor.nodes("Mul", module)[-1]
+    return editor.first(editor.nodes("Div", module)), editor.nodes("Mul", module)[-1]
 
 
 @fault("norm", TRANSFORMERS)
@@ -51,7 +51,7 @@ def weight_left_out(editor: Editor) -> str:
 @fault("norm", TRANSFORMERS)
 def layer_norm_instead(editor: Editor) -> str:
     module = module_of(editor.node(f"ReduceMean {FUSED}", NORM))
-    first = editor.nodes(within=module)[0]
+    first = editor.first(editor.nodes(within=module))
     x = first.input[0]
     if first.op_type == FUSED:
         everywhere = [(first, 0)]
@@ -86,7 +86,7 @@ def root_left_out(editor: Editor) -> str:
 @fault("norm", TRANSFORMERS)
 def sum_instead_of_mean(editor: Editor) -> str:
     module = module_of(editor.node("ReduceMean", NORM))
-    node = editor.nodes("ReduceMean", module)[0]
+    node = editor.first(editor.nodes("ReduceMean", module))
     width = float(editor.array(_input_and_scale(editor, module)[1].input[1]).size)
     editor.after(node.output[0], "Mul", editor.constant(width))
     return module

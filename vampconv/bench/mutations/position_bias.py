@@ -23,7 +23,7 @@ def _change(editor: Editor, change: Callable[[Array], Array]) -> str:
 
 @fault("position bias", TRANSFORMERS)
 def sign_of_the_distance(editor: Editor) -> str:
-    node = editor.nodes("Sub", MODULE)[0]
+    node = editor.first(editor.nodes("Sub", MODULE))
     node.input[0], node.input[1] = node.input[1], node.input[0]
     return MODULE
 
@@ -72,9 +72,9 @@ def two_buckets_exchanged(editor: Editor) -> str:
 
 @fault("position bias", TRANSFORMERS)
 def distances_clipped_too_near(editor: Editor) -> str:
-    node, limit = editor.nodes("Clip", MODULE)[0], editor.pick([4, 8, 16, 32, 64])
-    editor.give(node, 1, np.int64(-limit))
-    editor.give(node, 2, np.int64(limit))
+    node, limit = editor.first(editor.nodes("Clip", MODULE)), editor.pick([4, 8, 16, 32, 64])
+    editor.give(node, 1, -limit)
+    editor.give(node, 2, limit)
     return MODULE
 
 
@@ -104,7 +104,9 @@ def exact_buckets_only(editor: Editor) -> str:
 @fault("position bias", TRANSFORMERS)
 def transposed_for_all_layers(editor: Editor) -> str:
     value = editor.nodes(within=MODULE)
-    last = next(n for n in reversed(value) if n.op_type == "Unsqueeze" and _is_bias(editor, n.output[0]))
+    last = editor.first(
+        n for n in reversed(value) if n.op_type == "Unsqueeze" and _is_bias(editor, n.output[0])
+    )
     editor.after(last.output[0], "Transpose", perm=[0, 1, 3, 2])
     return MODULE
 

@@ -19,7 +19,11 @@ def _books(editor: Editor) -> list[str]:
 
 def _scores(editor: Editor, book: str) -> tuple[NodeProto, NodeProto, NodeProto]:
     """Of one codebook: the product with its normalised rows, the arg-max, and the look-up."""
-    return editor.nodes("MatMul", book)[0], editor.nodes("ArgMax", book)[0], editor.nodes("Gather", book)[0]
+    return (
+        editor.first(editor.nodes("MatMul", book)),
+        editor.first(editor.nodes("ArgMax", book)),
+        editor.first(editor.nodes("Gather", book)),
+    )
 
 
 @fault("quantizer", ENCODER)
@@ -96,7 +100,7 @@ def nearest_by_distance_not_by_angle(editor: Editor) -> str:
     product, _, lookup = _scores(editor, editor.pick(_books(editor)))
     module = module_of(product)
     table = editor.array(lookup.input[0])
-    product.input[0] = editor.nodes("Div", module)[0].input[0]
+    product.input[0] = editor.first(editor.nodes("Div", module)).input[0]
     editor.give(product, 1, table.T)
     add = editor.takers(product.output[0])[0]
     editor.give(add, 1, -np.square(table).sum(1)[None] / 2)
@@ -116,11 +120,11 @@ def latents_for_rows(editor: Editor) -> str:
     """What is projected back is the latent itself, not the row that was chosen."""
     *_, lookup = _scores(editor, editor.pick(_books(editor)))
     module = module_of(lookup)
-    editor.become(lookup, "Identity", editor.nodes("Add", rf"{module}\.in_proj")[0].output[0])
+    editor.become(lookup, "Identity", editor.first(editor.nodes("Add", rf"{module}\.in_proj")).output[0])
     return module
 
 
-@fault("quantizer", ENCODER)
+@fault("quantizer", ENCODER, is_certain=True)
 def one_row_of_the_searched_table_off_by_a_thousandth(editor: Editor) -> str:
     product, *_ = _scores(editor, editor.pick(_books(editor)))
     rows = editor.array(product.input[1])
@@ -130,7 +134,7 @@ def one_row_of_the_searched_table_off_by_a_thousandth(editor: Editor) -> str:
     return module_of(product)
 
 
-@fault("quantizer", ENCODER)
+@fault("quantizer", ENCODER, is_certain=True)
 def a_row_that_is_never_found(editor: Editor) -> str:
     product, *_ = _scores(editor, editor.pick(_books(editor)))
     rows = editor.array(product.input[1])
@@ -139,7 +143,7 @@ def a_row_that_is_never_found(editor: Editor) -> str:
     return module_of(product)
 
 
-@fault("quantizer", ENCODER)
+@fault("quantizer", ENCODER, is_certain=True)
 def a_row_wrong_where_it_is_looked_up(editor: Editor) -> str:
     *_, lookup = _scores(editor, editor.pick(_books(editor)))
     table = editor.array(lookup.input[0])
@@ -210,38 +214,42 @@ def rows_normalised(editor: Editor) -> str:
 def tables_begin_one_row_off(editor: Editor) -> str:
     node = editor.pick([n for n in editor.nodes("Mul", OUT) if editor.array(n.input[1]).size == 1])
     if editor.maker(node.input[0]).op_type != "Range":
-        node = editor.nodes("Mul", OUT)[0]
-    editor.give(node, 1, np.int64(int(editor.array(node.input[1])) - 1))
+        node = editor.first(editor.nodes("Mul", OUT))
+    editor.give(node, 1, int(editor.array(node.input[1])) - 1)
     return OUT
 
 
 @fault("quantizer", DECODER)
 def mask_token_not_taken_for_code_0(editor: Editor) -> str:
     """It reads the first row of the next table."""
-    node = editor.nodes("Where", OUT)[0]
+    node = editor.first(editor.nodes("Where", OUT))
     editor.become(node, "Identity", "codes")
     return OUT
 
 
 @fault("quantizer", DECODER)
 def mask_token_taken_for_the_last_code(editor: Editor) -> str:
-    node = editor.nodes("Where", OUT)[0]
+    node = editor.first(editor.nodes("Where", OUT))
     rows = len(editor.array(editor.node("Gather", OUT).input[0])) // _count(editor)
-    editor.give(node, 1, np.int64(rows - 1))
+    editor.give(node, 1, rows - 1)
     return OUT
 
 
 @fault("quantizer", DECODER)
 def biases_of_codebooks_that_are_not_given(editor: Editor) -> str:
     """The projections' biases are summed over all codebooks, however many codes there are."""
-    node = next(n for n in editor.nodes("Slice", OUT) if len(editor.array(n.input[0])) == _count(editor))
+    node = editor.first(
+        n for n in editor.nodes("Slice", OUT) if len(editor.array(n.input[0])) == _count(editor)
+    )
     editor.bypass(node)
     return OUT
 
 
 @fault("quantizer", DECODER)
 def bias_of_one_projection_only(editor: Editor) -> str:
-    node = next(n for n in editor.nodes("Slice", OUT) if len(editor.array(n.input[0])) == _count(editor))
+    node = editor.first(
+        n for n in editor.nodes("Slice", OUT) if len(editor.array(n.input[0])) == _count(editor)
+    )
     biases = editor.array(node.input[0])
     biases[1:] = 0
     editor.give(node, 0, biases)

@@ -12,7 +12,7 @@ from vampconv.bench.mutations.family import CODEC, fault
 def _snake(editor: Editor) -> tuple[NodeProto, NodeProto, NodeProto]:
     """One Snake: its sine, the square, and the sum."""
     sine = editor.node("Sin")
-    square = next(n for n in editor.takers(sine.output[0]) if n.op_type == "Mul")
+    square = editor.first(n for n in editor.takers(sine.output[0]) if n.op_type == "Mul")
     value = square.output[0]
     while True:
         taker = editor.takers(value)[0]

@@ -14,28 +14,28 @@ from torch import Tensor
 
 from vampconv.dialect import DOMAIN, OPS
 from vampconv.errors import VerificationError
-from vampconv.verify import (
-    operators_constants,
-    operators_elementwise,
-    operators_indexing,
-    operators_layer,
-    operators_layout,
-    operators_product,
-    operators_reduction,
+from vampconv.verify.evaluation import (
+    constants,
+    elementwise,
+    indexing,
+    layer,
+    layout,
+    product,
+    reduction,
 )
-from vampconv.verify.operators_constants import read_attributes
+from vampconv.verify.evaluation.constants import read_attributes
 
 Operator = Callable[..., Any]
 """Takes a node's inputs in order, None for one left out, and its attributes by keyword; gives a tensor or several."""
 
 OPERATORS: Mapping[str, Operator] = {
-    **operators_constants.OPERATORS,
-    **operators_elementwise.OPERATORS,
-    **operators_indexing.OPERATORS,
-    **operators_layer.OPERATORS,
-    **operators_layout.OPERATORS,
-    **operators_product.OPERATORS,
-    **operators_reduction.OPERATORS,
+    **constants.OPERATORS,
+    **elementwise.OPERATORS,
+    **indexing.OPERATORS,
+    **layer.OPERATORS,
+    **layout.OPERATORS,
+    **product.OPERATORS,
+    **reduction.OPERATORS,
 }
 """By op type, as they are from opset 17 on."""
 
@@ -50,7 +50,7 @@ class UnknownOperatorError(VerificationError):
         kind = f"{domain or 'ai.onnx'}.{op_type}"
         super().__init__(
             f"node {name or '(unnamed)'} is {kind}, which is not evaluated, or not with these attributes",
-            "add it to vampconv/verify/operators.py",
+            "add it to vampconv/verify/evaluation",
         )
         self.domain, self.op_type, self.name = domain, op_type, name
 

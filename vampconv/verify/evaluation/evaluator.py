@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vampconv.dialect.builder import MODULE
 from vampconv.errors import VerificationError
-from vampconv.verify.operators import UnknownOperatorError, run_node
-from vampconv.verify.operators_constants import read_tensor
+from vampconv.verify.evaluation.constants import read_tensor
+from vampconv.verify.evaluation.operators import UnknownOperatorError, run_node
 
 __all__ = ["Evaluator", "MissingValueError", "UnknownOperatorError"]
 
