@@ -1,0 +1,76 @@
+"""What the commands share: types of arguments, the console, progress, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vampconv.errors import UsageError
+
+PATH = click.Path(path_type=Path, readable=False)
+
+
+class Sizes(click.ParamType[Sequence[int]]):
+    """Whole numbers with commas between them."""
+
+    name = "n,n,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[int]:
+        if not isinstance(value, str):
+            return value
+        try:
+            return [int(size) for size in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers like 1,13,100", param, ctx)
+
+
+def console() -> Any:
+    """A rich console on stdout, wide enough for tables where it is not a terminal."""
+    from rich.console import Console
+
+    return (
+        Console(highlight=False, soft_wrap=True)
+        if sys.stdout.isatty()
+        else Console(highlight=False, width=160)
+    )
+
+
+def print_json(content: Any) -> None:
+    """Write JSON to stdout."""
+    sys.stdout.write(json.dumps(content, indent=1) + "\n")
+
+
+def require_torch() -> None:
+    """Raise an error if PyTorch is not installed."""
+    if find_spec("torch") is None:
+        raise UsageError("verification needs PyTorch", "pip install 'vampconv[verify]'")
+
+
+@contextmanager
+def progress(what: str, *, counted: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, where that is a terminal: of bytes, or of things that are `counted`."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    amount = MofNCompleteColumn() if counted else DownloadColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

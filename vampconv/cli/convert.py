@@ -1,0 +1,74 @@
+"""``vampconv convert``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vampconv.cli.common import PATH, console, print_json, progress, require_torch
+from vampconv.errors import UsageError
+from vampconv.opsets import OLDEST
+
+
+@click.command()
+@click.argument("checkpoints", nargs=-1, required=True, type=PATH, metavar="CKPT...")
+@click.option("-o", "--output", type=PATH, help="Directory of the bundle [<stem of the first>-onnx].")
+@click.option("--codec", type=PATH, help="Codec that lends its tables [found beside the transformer].")
+@click.option(
+    "--lora", "loras", type=PATH, multiple=True, help="LoRA fine-tune, over the model that it fits."
+)
+@click.option("--target", type=click.Choice(["portable"]), default="portable", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
+@click.option("--opset", type=int, default=OLDEST, show_default=True, help=f"ONNX opset, {OLDEST} or newer.")
+@click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
+@click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
+@click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
+@click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write.")
+@click.option("--force", is_flag=True, help="Replace the bundle that is there.")
+@click.option(
+    "--add", is_flag=True, help="Replace the same parts of the bundle that is there, keep the others."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest instead of the summary.")
+def convert(
+    checkpoints: tuple[Path, ...],
+    rules: tuple[Path, ...],
+    precision: str,
+    *,
+    as_json: bool,
+    verified: bool,
+    **options: Any,
+) -> None:
+    """Convert checkpoints of one VampNet (and its codec) to a bundle of ONNX models.
+
+    What a checkpoint is, is told from its content; a directory stands for the checkpoints in it.
+    """
+    del precision
+    from vampconv.convert import Request
+    from vampconv.convert import convert as convert_checkpoints
+    from vampconv.opsets import check_opset
+    from vampconv.report import show_conversion
+
+    check_opset(options["opset"])
+    if verified:
+        options["check"] = quick_check(rules, dry_run=options["dry_run"])
+    with progress("converting") as advance:
+        conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
+    if as_json:
+        print_json(conversion.manifest)
+    else:
+        show_conversion(console(), conversion)
+
+
+def quick_check(rules: Sequence[Path], *, dry_run: bool) -> Callable[..., None]:
+    """What ``--verify`` does before a bundle is put in place."""
+    if dry_run:
+        raise UsageError("--verify looks at the files, and --dry-run writes none", "leave one of them out")
+    require_torch()
+    from vampconv.verify.verify import quick
+
+    return partial(quick, rules=rules)

@@ -1,0 +1,38 @@
+"""``vampconv inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vampconv.cli.common import PATH, console, print_json
+from vampconv.errors import UsageError
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="CKPT|BUNDLE")
+@click.option("--run", "runs", is_flag=True, help="Run the models of a bundle on random input instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def inspect(path: Path, *, runs: bool, as_json: bool) -> None:
+    """Show a checkpoint or a bundle: architecture, tensors, their fate and statistics, graph, rules fired."""
+    from vampconv import report
+    from vampconv.inspect.bundle import inspect_bundle, try_run
+    from vampconv.inspect.checkpoint import inspect_checkpoint
+
+    is_bundle = path.is_dir()
+    if runs and not is_bundle:
+        raise UsageError(f"--run: {path} is not a bundle", "convert it first")
+    if runs:
+        facts: Any = try_run(path)
+        show: Callable[..., None] = report.show_runs
+    elif is_bundle:
+        facts, show = inspect_bundle(path), report.show_bundle
+    else:
+        facts, show = inspect_checkpoint(path), report.show_checkpoint
+    if as_json:
+        print_json(facts)
+    else:
+        show(console(), facts)
