@@ -8,7 +8,7 @@ import onnx_ir as ir
 from vampconv.errors import PluginError
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import Log
-from vampconv.rewrite.trace import module_of, rules_of
+from vampconv.rewrite.trace import place_of, rules_of
 
 
 def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
@@ -28,9 +28,9 @@ def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
             f"{rule} declines: {reason}" for rule, reason in log.refusals.get(node, {}).items()
         )
         makers = rules_of(node)
-        made = f", made by {makers[-1]}" if makers else ""
+        made = f"rule {makers[-1]} made" if makers else "the frontend made"
         raise PluginError(
-            f"stage {stage.label} leaves {node.domain}.{node.op_type} of {module_of(node)}{made}",
+            f"{made} {place_of(node)}, which stage {stage.label} leaves behind",
             declined or "no enabled rule replaces it",
         )
 
@@ -39,7 +39,7 @@ def _check_opset(node: ir.Node, opset: int) -> None:
     if not node.domain and not onnx.defs.has(node.op_type, opset):
         makers = rules_of(node)
         raise PluginError(
-            f"{makers[-1] if makers else 'the frontend'} made {node.op_type} of {module_of(node)}, "
+            f"{f'rule {makers[-1]}' if makers else 'the frontend'} made {place_of(node)}, "
             f"which opset {opset} does not have",
             "disable the rule or choose another --opset",
         )
