@@ -11,8 +11,15 @@ from vampconv.rewrite.engine import Log
 from vampconv.rewrite.trace import place_of, rules_of
 
 
-def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
-    """Raise if an op of a domain that the stage forbids is left, or one that the opset does not have.
+def check_domains(model: ir.Model, stage: Stage, log: Log, domains: frozenset[str] | None = None) -> None:
+    """Raise if an op of another domain than those that may remain is left, or one that the opset does not have.
+
+    Parameters
+    ----------
+    model, stage, log
+        The graph after a stage, and what its rules did.
+    domains
+        Those that may remain, if not those of the stage.
 
     Raises
     ------
@@ -21,16 +28,16 @@ def check_domains(model: ir.Model, stage: Stage, log: Log) -> None:
 
     """
     for node in model.graph:
-        if node.domain in stage.domains:
+        if node.domain in (stage.domains if domains is None else domains):
             _check_opset(node, model.graph.opset_imports[""])
             continue
         declined = "; ".join(
             f"{rule} declines: {reason}" for rule, reason in log.refusals.get(node, {}).items()
         )
         makers = rules_of(node)
-        made = f"rule {makers[-1]} made" if makers else "the frontend made"
+        made = f"rule {makers[-1]}" if makers else "the frontend"
         raise PluginError(
-            f"{made} {place_of(node)}, which stage {stage.label} leaves behind",
+            f"stage {stage.label} leaves {place_of(node)}, made by {made}",
             declined or "no enabled rule replaces it",
         )
 

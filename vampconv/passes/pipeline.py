@@ -25,6 +25,12 @@ class Options:
     opset: int = OLDEST
     target: str = "portable"
     rules: Sequence[type[Rule]] = ()
+    domains: frozenset[str] = Stage.TARGET.domains
+    """Of the ops that the target runs."""
+
+    def remaining(self, stage: Stage) -> frozenset[str]:
+        """Domains of the ops that may remain after a stage."""
+        return self.domains if stage is Stage.TARGET else stage.domains
 
 
 @dataclass
@@ -52,7 +58,7 @@ class Rewrite:
         options = state.options
         rules = [r for r in options.rules if r.stage is self.stage]
         apply_rules(state.model, rules, opset=options.opset, target=options.target, log=state.log)
-        check_domains(state.model, self.stage, state.log)
+        check_domains(state.model, self.stage, state.log, options.remaining(self.stage))
 
 
 @dataclass(frozen=True)
