@@ -167,6 +167,7 @@ def test_a_file_never_makes_code_run(vampconv, onset, place, site, monkeypatch):
     assert vampconv("convert", "detector.pth", "--enable", "onset", "-o", "out").code == 0
     for name in [n for n in sys.modules if n.startswith("vampconv_onset")]:
         del sys.modules[name]
+    assert vampconv("verify", "out", "--enable", "onsett").code == 2
     ran = vampconv("verify", "out")
     assert ran.code == 7
     assert LINE.fullmatch(ran.err)
@@ -211,7 +212,7 @@ def test_its_part_is_added_to_a_bundle_of_ours(vampconv, onset, place, workshop)
     assert vampconv("convert", "coarse.pth", "-o", "out").code == 0
     assert vampconv("convert", "detector.pth", "--enable", "onset", "-o", "out", "--add").code == 0
     assert manifest(place / "out") == manifest(place / "whole")
-    assert vampconv("convert", "coarse.pth", "-o", "out", "--add").code == 0
+    assert vampconv("convert", "coarse.pth", "-o", "out", "--add", "--verify").code == 0
     assert manifest(place / "out")["models"].keys() == {"coarse", "onset"}
     assert manifest(place / "out")["plugins"] == manifest(place / "whole")["plugins"]
     del onset
@@ -224,3 +225,14 @@ def test_two_detectors_are_too_many(vampconv, place):
     assert ran.code == 2
     assert "gated onset detector" in ran.err
     assert vampconv("convert", "detector.pth", "--target", "toaster").code == 2
+
+
+@pytest.mark.parametrize("entry", [7, {"name": "x"}, {"name": "x", "version": 1, "rules": 1, "kinds": []}])
+def test_a_manifest_that_tells_nonsense_of_plugins(vampconv, onset, place, entry):
+    assert vampconv("convert", "detector.pth", "--enable", "onset", "-o", "out").code == 0
+    content = manifest(place / "out") | {"plugins": [entry]}
+    (place / "out" / "vampconv.json").write_text(json.dumps(content))
+    ran = vampconv("verify", "out", "--enable", "onset")
+    assert ran.code == 6
+    assert LINE.fullmatch(ran.err)
+    del onset

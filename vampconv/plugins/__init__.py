@@ -2,8 +2,9 @@
 
 from vampconv.plugins.directory import directory_rules
 from vampconv.plugins.installed import GROUP, Installed, installed
+from vampconv.plugins.load import builtin_rules, load_plugins
 from vampconv.plugins.plugin import Plugin
-from vampconv.plugins.registry import Loaded, Plugins, builtin_rules, load_plugins
+from vampconv.plugins.registry import Loaded, Plugins
 from vampconv.rewrite.select import select_rules
 
 __all__ = [

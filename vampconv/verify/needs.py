@@ -11,7 +11,7 @@ from vampconv.plugins import Plugins, installed
 
 
 def require_plugins(manifest: Mapping[str, Any], plugins: Plugins) -> list[str]:
-    """Check that every plugin is there that took part in making a bundle; return how they differ.
+    """Check that every plugin is there that took part in making a bundle, or parts of it; return how they differ.
 
     Raises
     ------
@@ -24,8 +24,11 @@ def require_plugins(manifest: Mapping[str, Any], plugins: Plugins) -> list[str]:
     differences = []
     here = {source.name: source for source in plugins.loaded}
     try:
+        took = {rule for model in manifest["models"].values() for rule in model["rules"]}
+        took |= {checkpoint["kind"] for checkpoint in manifest["checkpoints"]}
         for entry in manifest.get("plugins", ()):
-            name, version, part = str(entry["name"]), entry["version"], [*entry["kinds"], *entry["rules"]]
+            name, version = str(entry["name"]), entry["version"]
+            part = [what for what in (*entry["kinds"], *entry["rules"]) if what in took]
             if not part or (name in here and here[name].is_builtin):
                 continue
             if name not in here:

@@ -123,6 +123,7 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         directories=request.rule_directories, enable=request.enable, plugins=request.plugins
     )
     differences = require_plugins(manifest, plugins)
+    plugins.check_switches()
     located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
     hashes, problems = hash_files(manifest, bundle)
     problems += [*located.problems, *differences]
