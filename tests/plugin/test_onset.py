@@ -167,7 +167,7 @@ def test_a_file_never_makes_code_run(vampconv, onset, place, site, monkeypatch):
     assert vampconv("convert", "detector.pth", "--enable", "onset", "-o", "out").code == 0
     for name in [n for n in sys.modules if n.startswith("vampconv_onset")]:
         del sys.modules[name]
-    assert vampconv("verify", "out", "--enable", "onsett").code == 2
+    assert vampconv("verify", "out", "--enable", "onset", "--enable", "onsett").code == 2
     ran = vampconv("verify", "out")
     assert ran.code == 7
     assert LINE.fullmatch(ran.err)
