@@ -27,6 +27,7 @@ from vampconv.frontend.wavebeat import build_wavebeat, read_wavebeat
 from vampconv.frontend.weights import Weights
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.rewrite.engine import Log
+from vampconv.validation import RuleRecord, Validator
 
 IDLE_CODEC = "lends its tables to the transformers only"
 
@@ -40,6 +41,8 @@ class Part:
     model: ir.Model
     log: Log
     weights: list[dict[str, Any]]
+    audit: Sequence[RuleRecord] = ()
+    """What translation validation found out about each rule, where it was asked for."""
 
     @property
     def bytes(self) -> int:
@@ -69,13 +72,14 @@ class Draft:
     build: Callable[..., ir.Model]
 
 
-def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
-    """Compile every model among the inputs.
+def make_plan(inputs: Inputs, options: Options, stack: ExitStack, *, audit: bool = False) -> Plan:
+    """Compile every model among the inputs; with `audit`, hold every firing of a rule against its claim.
 
     Raises
     ------
     VampconvError
-        If a checkpoint, codec or fine-tune does not fit, or a tensor is not accounted for.
+        If a checkpoint, codec or fine-tune does not fit, a tensor is not accounted for, or a firing
+        breaks its rule's claim.
 
     """
     drafts, accounts, codec = make_drafts(inputs, stack)
@@ -87,9 +91,11 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
     ledger = Ledger(accounts)
     parts = []
     for draft, model in zip(drafts, models, strict=True):
-        log = compile_graph(model, options)
+        validator = Validator(model, draft.part) if audit else None
+        log = compile_graph(model, options, validator)
         rows = ledger.post(f"{draft.part}.onnx", model, log.firings)
-        parts.append(Part(draft.part, draft.architecture, model, log, rows))
+        records = tuple(validator.records.values()) if validator else ()
+        parts.append(Part(draft.part, draft.architecture, model, log, rows, records))
     ledger.settle()
     return Plan(parts, ledger, codec.facts() if codec else {}, tuple(inputs.notes))
 

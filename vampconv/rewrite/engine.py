@@ -11,7 +11,7 @@ import onnx_ir as ir
 from vampconv.errors import PluginError
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Pattern
-from vampconv.rewrite.replacement import Firing, replace
+from vampconv.rewrite.replacement import Firing, Observer, replace
 from vampconv.rewrite.rule import Rule
 
 BUDGET_PER_NODE = 20
@@ -36,8 +36,11 @@ def apply_rules(
     opset: int,
     target: str = "portable",
     log: Log | None = None,
+    observe: Observer | None = None,
 ) -> Log:
     """Apply `rules`, in their order, to every node, until a sweep over the graph changes nothing.
+
+    `observe` is shown every replacement before it is put in place.
 
     Raises
     ------
@@ -53,7 +56,9 @@ def apply_rules(
     while changed:
         changed = False
         for node in list(model.graph):
-            fired = node.graph is not None and _fire_at(model, node, by_root, Match({}, opset, target), log)
+            fired = node.graph is not None and _fire_at(
+                model, node, by_root, Match({}, opset, target), log, observe
+            )
             changed = changed or fired
             if len(log.firings) - earlier > fuel:
                 busiest, _ = Counter(f.rule for f in log.firings[earlier:]).most_common(1)[0]
@@ -102,6 +107,7 @@ def _fire_at(
     by_root: dict[tuple[str, str], list[tuple[type[Rule], Pattern]]],
     context: Match,
     log: Log,
+    observe: Observer | None,
 ) -> bool:
     for rule, pattern in by_root.get((node.domain, node.op_type), ()):
         for found in pattern.find(node):
@@ -109,7 +115,7 @@ def _fire_at(
             if (reason := refusal(rule, match)) is not None:
                 log.refusals.setdefault(node, {})[rule.__name__] = reason
                 continue
-            log.firings.append(replace(model.graph, rule, found, match))
+            log.firings.append(replace(model.graph, rule, found, match, observe))
             return True
     return False
 
