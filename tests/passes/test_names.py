@@ -12,12 +12,12 @@ from vampconv.passes.legalize import check_domains
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.passes.shapes import infer_shapes
 from vampconv.passes.tidy import SMALL, tidy
+from vampconv.plugins import builtin_rules, select_rules
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import Log, apply_rules
-from vampconv.rewrite.plugins import installed_rules, select_rules
 from vampconv.rewrite.trace import RULES
 
-RULE_SET = select_rules(installed_rules())
+RULE_SET = select_rules(builtin_rules())
 DIM = 4
 
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vampconv.plugins import builtin_rules, select_rules
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import apply_rules
 from vampconv.rewrite.execute import interpret, load
-from vampconv.rewrite.plugins import installed_rules, select_rules
 from vampconv.rewrite.trace import module_of, rules_of
 
 from .toy import Graph, dangling, types
 
-RULES = select_rules(installed_rules())
+RULES = select_rules(builtin_rules())
 DIM, HEADS, TIME = 4, 2, 3
 CHECKED = settings(deadline=None, max_examples=150, derandomize=True, print_blob=True)
 

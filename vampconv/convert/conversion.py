@@ -21,7 +21,7 @@ from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
 from vampconv.passes.pipeline import Options
-from vampconv.rewrite.plugins import directory_rules, installed_rules, select_rules
+from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.validation import RuleRecord
 
 Advance = Callable[[int, int], None]
@@ -46,6 +46,8 @@ class Request:
     rule_directories: Sequence[Path] = ()
     enable: Sequence[str] = ()
     disable: Sequence[str] = ()
+    plugins: Sequence[Plugin] = ()
+    """Apart from installed ones."""
     force: bool = False
     add: bool = False
     dry_run: bool = False
@@ -69,10 +71,13 @@ class Request:
 
     def options(self) -> Options:
         """What the graphs are compiled for."""
-        rules = installed_rules()
-        for directory in self.rule_directories:
-            rules += directory_rules(directory)
-        return Options(self.opset, self.target, select_rules(rules, enable=self.enable, disable=self.disable))
+        return Options(self.opset, self.target, self.in_use().selected)
+
+    def in_use(self) -> Plugins:
+        """The plugins."""
+        return load_plugins(
+            directories=self.rule_directories, enable=self.enable, disable=self.disable, plugins=self.plugins
+        )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from vampconv.opsets import OLDEST
 from vampconv.passes.expression import leaves
 from vampconv.passes.fold import expression_of
 from vampconv.passes.pipeline import Options, compile_graph
-from vampconv.rewrite.plugins import installed_rules, select_rules
+from vampconv.plugins import builtin_rules, select_rules
 
 
 def inspect_checkpoint(path: Path) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _model(checkpoint: Checkpoint, read: Read) -> dict[str, Any]:
         facts["architecture"], builds = read(weights)
         models = [build(opset=OLDEST) for build in builds]
         weights.settle()
-        logs = [compile_graph(model, Options(rules=select_rules(installed_rules()))) for model in models]
+        logs = [compile_graph(model, Options(rules=select_rules(builtin_rules()))) for model in models]
     except VampconvError as error:
         return facts | {"problem": str(error)}
     fates = {weights.tensors[name].name: "dropped" for name in weights.ignored}

@@ -14,8 +14,8 @@ from vampconv.errors import InputOutputError, PluginError
 from vampconv.frontend.kinds import Kind, kind_of
 from vampconv.opsets import check_opset
 from vampconv.passes.pipeline import Options
+from vampconv.plugins import select_rules
 from vampconv.rewrite import Rule
-from vampconv.rewrite.plugins import select_rules
 from vampconv.verify.locate import Located
 
 CONVERT = "convert again with --force"

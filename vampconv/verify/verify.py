@@ -21,7 +21,7 @@ from vampconv.frontend import lora
 from vampconv.frontend.architecture import read_architecture
 from vampconv.frontend.codec_tables import CodecTables
 from vampconv.frontend.weights import Weights
-from vampconv.rewrite.plugins import directory_rules, installed_rules
+from vampconv.plugins import Plugin, load_plugins
 from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.listening import listen
@@ -64,7 +64,11 @@ class Request:
     parts
         Those to verify; by default all.
     rule_directories
-        Of rules that the bundle was made with, apart from installed ones.
+        Of rules that the bundle was made with.
+    enable
+        Names of installed plugins that it was made with.
+    plugins
+        Those that it was made with which are not installed.
 
     """
 
@@ -80,6 +84,8 @@ class Request:
     audio: Path | None = None
     audio_directory: Path = Path()
     rule_directories: Sequence[Path] = ()
+    enable: Sequence[str] = ()
+    plugins: Sequence[Plugin] = ()
     parts: Sequence[str] | None = None
 
     def cases(self) -> list[Case]:
@@ -119,9 +125,10 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     located = find_checkpoints(manifest, bundle, request.against)
     hashes, problems = hash_files(manifest, bundle)
     problems += located.problems
-    rules = installed_rules()
-    for directory in request.rule_directories:
-        rules += directory_rules(directory)
+    plugins = load_plugins(
+        directories=request.rule_directories, enable=request.enable, plugins=request.plugins
+    )
+    rules = plugins.rules
     weights = check_weights(bundle, manifest, located, rules)
     total, done = len(cases) * len(manifest["models"]), 0
 

@@ -20,8 +20,8 @@ from vampconv.frontend.weights import WeightTensor
 from vampconv.passes.exact import MOVES
 from vampconv.passes.expression import Expression, Leaf, leaves
 from vampconv.passes.fold import expression_of
+from vampconv.plugins import builtin_rules
 from vampconv.rewrite import Rule
-from vampconv.rewrite.plugins import installed_rules
 from vampconv.verify.locate import Located
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.result import Verdict, WeightCheck
@@ -69,7 +69,7 @@ def check_weights(
         If a weight cannot be computed, for the checkpoint is damaged.
 
     """
-    known = installed_rules() if rules is None else rules
+    known = builtin_rules() if rules is None else rules
     checks: dict[str, list[WeightCheck]] = {}
     for recipe in recipes(manifest):
         with ExitStack() as stack:

@@ -1,0 +1,172 @@
+"""The plugins in use, and what they bring together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vampconv.errors import PluginError
+from vampconv.plugins.directory import directory_plugin, directory_version
+from vampconv.plugins.installed import Installed, installed
+from vampconv.plugins.plugin import Plugin
+from vampconv.rewrite import Rule
+from vampconv.rewrite.select import named, select_rules
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin in use, and where it comes from.
+
+    Attributes
+    ----------
+    name
+        Of the entry point, the directory, or given in-process; switches take it.
+    plugin
+        What it brings.
+    installed
+        How it is installed, if it is.
+    directory
+        Of ``--rules``, if it comes from there.
+
+    """
+
+    name: str
+    plugin: Plugin
+    installed: Installed | None = None
+    directory: Path | None = None
+
+    @property
+    def is_builtin(self) -> bool:
+        return self.installed is not None and self.installed.is_builtin
+
+    @property
+    def version(self) -> str | None:
+        """Of its distribution, or made from its directory's files; None where it has none."""
+        if self.installed is not None:
+            return self.installed.version
+        return None if self.directory is None else directory_version(self.directory)
+
+    def as_json(self) -> dict[str, Any]:
+        """Its identity for the manifest, which tells of no path."""
+        facts: dict[str, Any] = {"name": self.name, "version": self.version}
+        if self.installed is not None:
+            facts |= {"distribution": self.installed.distribution, "module": self.installed.module}
+        return facts
+
+    def __str__(self) -> str:
+        if self.directory is not None:
+            return f"--rules {self.directory}"
+        return str(self.installed or self.name)
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """The plugins in use, built-in ones first, with the switches that were given."""
+
+    loaded: tuple[Loaded, ...]
+    enable: Sequence[str] = ()
+    disable: Sequence[str] = ()
+
+    @cached_property
+    def rules(self) -> list[type[Rule]]:
+        """All their rules, on or off, in the order of the plugins.
+
+        Raises
+        ------
+        PluginError
+            If two have one name, or one is not whole.
+
+        """
+        return list(named(rule for source in self.loaded for rule in source.plugin.rules).values())
+
+    @cached_property
+    def selected(self) -> list[type[Rule]]:
+        """The rules that are on, in the order in which they are tried.
+
+        Raises
+        ------
+        PluginError
+            If two rules have one name, one is not whole, or the order goes round in a circle.
+        UsageError
+            If a switch names no rule and no plugin.
+
+        """
+        there = {source.name: source.plugin.rules for source in self.loaded}
+        idle = [p.name for p in installed() if p.name not in there]
+        groups = {**dict.fromkeys(idle, ()), **there}
+        hint = f"installed plugins to enable first: {', '.join(idle)}; " if idle else ""
+        return select_rules(self.rules, enable=self.enable, disable=self.disable, groups=groups, hint=hint)
+
+    def source_of(self, rule: type[Rule]) -> Loaded:
+        """The plugin that a rule comes from."""
+        return next(source for source in self.loaded if rule in source.plugin.rules)
+
+
+def load_plugins(
+    *,
+    directories: Sequence[Path] = (),
+    enable: Sequence[str] = (),
+    disable: Sequence[str] = (),
+    plugins: Sequence[Plugin] = (),
+) -> Plugins:
+    """The built-in plugins, the installed ones that are named, those of directories, and those given as they are.
+
+    Parameters
+    ----------
+    directories
+        Of rule files (``--rules``).
+    enable, disable
+        Names of rules and of installed plugins; no installed plugin is imported unless `enable` names it.
+    plugins
+        Given in-process.
+
+    Raises
+    ------
+    PluginError
+        If one cannot be imported, or declares what is not of its kind.
+    UsageError
+        If a directory holds no rules.
+
+    """
+    wanted = set(enable) - set(disable)
+    found = installed()
+    sources = [Loaded(p.name, import_plugin(p), p) for p in found if p.is_builtin or p.name in wanted]
+    for directory in dict.fromkeys(directories):
+        taken, name = {source.name for source in sources}, directory.resolve().name
+        name = str(directory) if name in taken else name
+        sources.append(Loaded(name, directory_plugin(directory), directory=directory))
+    sources += [Loaded(plugin.name, plugin) for plugin in plugins]
+    names = [source.name for source in sources]
+    for source in sources:
+        if names.count(source.name) > 1:
+            both = " and ".join(str(s) for s in sources if s.name == source.name)
+            raise PluginError(f"two plugins are named {source.name}: {both}", "leave one of them out")
+    return Plugins(tuple(sources), tuple(enable), tuple(disable))
+
+
+def import_plugin(found: Installed) -> Plugin:
+    """Import an installed plugin.
+
+    Raises
+    ------
+    PluginError
+        If that fails, or there is neither ``PLUGIN`` nor ``RULES`` in it.
+
+    """
+    try:
+        module = found.entry.load()
+        declared = getattr(module, "PLUGIN", module)
+        return declared if isinstance(declared, Plugin) else Plugin(tuple(module.RULES), name=found.name)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"plugin {found} cannot be imported: {type(error).__name__}: {error}",
+            "reinstall it, or do not enable it",
+        ) from error
+
+
+def builtin_rules() -> list[type[Rule]]:
+    """The rules of the built-in plugins, on or off."""
+    return load_plugins().rules
