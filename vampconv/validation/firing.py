@@ -6,6 +6,7 @@ The side before is computed in float64 by the ops' meanings, the one after as it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -180,7 +181,7 @@ class Firing:
             declared = _declared(self.outputs[index], known[index], truth)
             if result.dtype != declared:
                 raise BreachError(f"{result.dtype} stands where {declared} should")
-            verdict = judge(self.claim, result, truth, lambda i=index: meaning.moved(feeds, i))
+            verdict = judge(self.claim, result, truth, partial(meaning.moved, feeds, index))
             if verdict.breach is not None:
                 raise BreachError(verdict.breach)
             record.ties += verdict.ties

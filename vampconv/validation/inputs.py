@@ -29,7 +29,7 @@ class Plan:
 
 def plans(workable: Sequence[Sizes]) -> list[Plan]:
     """The drawings for a firing: normal numbers, where an epsilon shows, positive ones, and a long one."""
-    first, second, *long = (*workable, *workable[-1:] * (2 - len(workable)))
+    first, second, *long = workable if len(workable) > 1 else [workable[0], workable[0]]
     found = [Plan(second, "normal"), Plan(first, "tiny"), Plan(first, "positive")]
     return found + [Plan(sizes, "normal") for sizes in long]
 
@@ -79,7 +79,9 @@ def _draw(value: ir.Value, plan: Plan, random: np.random.Generator, highest: int
 def _declared(value: ir.Value, plan: Plan) -> tuple[int, ...] | None:
     shape = dims(value)
     default = max(plan.sizes.sizes.values(), default=1)
-    return shape and tuple(d if isinstance(d, int) else plan.sizes.sizes.get(d or "", default) for d in shape)
+    if shape is None:
+        return None
+    return tuple(d if isinstance(d, int) else plan.sizes.sizes.get(d or "", default) for d in shape)
 
 
 def _reals(kind: str, shape: tuple[int, ...], random: np.random.Generator) -> Array:

@@ -66,7 +66,7 @@ class Sizes:
         """A constant or an input of the graph."""
         tensor = value.const_value
         if tensor is not None:
-            shape = tuple(int(d) for d in tensor.shape)
+            shape = tuple(tensor.shape.numpy())
             small = not tensor.dtype.is_floating_point() and tensor.size <= SMALL
             return Known(tensor.dtype, shape, tensor.numpy() if small else None)
         shape_of_input = dims(value)

@@ -35,7 +35,7 @@ def cut(
     for index, value in enumerate(free_values(nodes, outputs)):
         names[value] = f"v{index}"
         copies[value] = _leaf(value, names[value], constants.get(value))
-    copied = []
+    copied: list[ir.Node] = []
     for node in _in_order(nodes):
         inputs = [None if v is None else copies[v] for v in node.inputs]
         copy = ir.Node(
