@@ -34,8 +34,10 @@ UNDEFINED: tuple[type[Exception], ...] = (
 """What a meaning raises on inputs for which it is not defined."""
 LARGEST = 1 << 27
 """Elements of the constants of one firing; with more, it is not checked."""
-CHEAP = 1 << 15
-"""Elements of the constants and outputs of a firing with which it is checked on more than one plan."""
+CHEAP = 1 << 18
+"""Elements that a firing may read and put out and still be checked on more than one plan."""
+READING = 8
+"""How much more an element that is read costs than one that is put out."""
 MOVES = 8
 ROUNDING = 2.0**-23
 
@@ -81,7 +83,8 @@ class Firing:
         self._refuse_unknown()
         fixed = self._fixed(workable[0])
         drawn = [v for v in self.free if v not in fixed]
-        todo = self._plans(workable, fixed) if drawn else plans(workable)[:1]
+        weights = sum(a.size for a in fixed.values())
+        todo = self._plans(workable, drawn, weights) if drawn else plans(workable)[:1]
         meaning = _Meaning(*cut(self.nodes, self.outputs, self.opset), fixed)
         replacement: Replacement | None = None
         compared, why = 0, ""
@@ -105,15 +108,18 @@ class Firing:
             raise NotCheckedError(why)
         record.comparisons += compared
 
-    def _plans(self, workable: Sequence[Sizes], fixed: Mapping[ir.Value, Array]) -> list[Plan]:
-        """The first plan, and those of the others that are cheap."""
-        weights = sum(a.size for a in fixed.values())
+    def _plans(self, workable: Sequence[Sizes], drawn: Sequence[ir.Value], weights: int) -> list[Plan]:
+        """The first plan, and those of the others that are cheap: reading costs more than putting out."""
         first, *others = plans(workable)
-        costs = (
-            weights + sum(int(np.prod(k.dims)) for v in self.outputs if (k := p.sizes.of(v)) is not None)
-            for p in others
-        )
-        return [first, *(p for p, cost in zip(others, costs, strict=True) if cost <= CHEAP)]
+        return [
+            first,
+            *(
+                plan
+                for plan in others
+                if READING * (weights + plan.sizes.elements(drawn)) + plan.sizes.elements(self.outputs)
+                <= CHEAP
+            ),
+        ]
 
     def _refuse_unknown(self) -> None:
         graphs = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
@@ -126,8 +132,7 @@ class Firing:
     def _fixed(self, sizes: Sizes) -> dict[ir.Value, Array]:
         """The constants among what the firing reads, as they are or as their definitions compute them."""
         fixed = [v for v in self.free if self.constants.holds(v)]
-        known = (sizes.of(v) for v in fixed)
-        if sum(int(np.prod(k.dims)) for k in known if k is not None) > LARGEST:
+        if sizes.elements(fixed) > LARGEST:
             raise NotCheckedError(f"its weights hold more than {LARGEST} elements")
         return {v: self._constant(v) for v in fixed}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,11 @@ class Sizes:
             else:
                 self._known.update(zip(node.outputs, self._computed(node), strict=True))
         return self._known[value]
+
+    def elements(self, values: Iterable[ir.Value]) -> int:
+        """How many elements values have together, as far as it is known."""
+        known = (self.of(v) for v in values)
+        return sum(int(np.prod(k.dims)) for k in known if k is not None)
 
     def _given(self, value: ir.Value) -> Known | None:
         """A constant or an input of the graph."""
