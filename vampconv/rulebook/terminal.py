@@ -24,42 +24,44 @@ def show_list(console: Console, rules: Sequence[RuleEntry], idle: Sequence[IdleP
         table.add_row(*map(plain, (r.name, r.stage, r.plugin, r.claim, "on" if r.on else "off")))
     console.print(table)
     for p in idle:
-        console.print(
-            plain(f"plugin {p.name} ({p.distribution} {p.version}) is installed; --enable {p.name} uses it")
+        _say(
+            console,
+            plain(f"plugin {p.name} ({p.distribution} {p.version}) is installed; --enable {p.name} uses it"),
         )
 
 
 def show_rule(console: Console, p: Portrait) -> None:
     """A rule: its words, graphs side by side, guards, evidence, place."""
     default = "" if p.default else ", off by default"
-    console.print(f"[bold]{plain(p.name)}[/bold]: stage {p.stage}, {plain(p.claim)}{default}")
+    _say(console, f"[bold]{plain(p.name)}[/bold]: stage {p.stage}, {plain(p.claim)}{default}")
     for verb, names in (("before", p.runs_before), ("after", p.runs_after)):
         if names:
-            console.print(f"tried {verb} {plain(', '.join(names))}")
+            _say(console, f"tried {verb} {plain(', '.join(names))}")
     console.print()
-    console.print(plain(p.doc, lines=True))
+    _say(console, plain(p.doc, lines=True))
     console.print()
     graphs = Table("before", "after", box=None, pad_edge=False, padding=(0, 4, 0, 0))
     graphs.add_row(plain("\n".join(p.before), lines=True), plain("\n".join(p.after), lines=True))
     console.print(graphs)
-    console.print(
-        plain(f"(on the sample {p.on}, at opset {p.opset})") if p.before else "(it fires on no sample)"
+    _say(
+        console,
+        plain(f"(on the sample {p.on}, at opset {p.opset})") if p.before else "(it fires on no sample)",
     )
     if p.guards:
-        console.print("\nguards")
+        _say(console, "\nguards")
     for guard in p.guards:
         samples = ", ".join(map(str, guard.declines))
         shown = f" (declines sample {samples})" if samples else ""
-        console.print(plain(f"  {guard.condition or '?'}, else “{guard.reason}”{shown}"))
+        _say(console, plain(f"  {guard.condition or '?'}, else “{guard.reason}”{shown}"))
     for name, reason in p.drops.items():
-        console.print(plain(f"drops {name}: {reason}"))
-    console.print("\nevidence")
+        _say(console, plain(f"drops {name}: {reason}"))
+    _say(console, "\nevidence")
     for index, sample in enumerate(p.evidence):
         opset = f", opset {sample.opset}" if sample.opset else ""
         reason = f" ({sample.reason})" if sample.reason else ""
-        console.print(plain(f"  {index} {sample.kind}{reason}: {sample.arguments}{opset}"))
+        _say(console, plain(f"  {index} {sample.kind}{reason}: {sample.arguments}{opset}"))
     console.print()
-    console.print(plain(f"{p.file}:{p.line}"))
+    _say(console, plain(f"{p.file}:{p.line}"))
 
 
 def show_test(console: Console, results: Iterable[TestResult]) -> None:
@@ -81,22 +83,27 @@ def show_explanation(console: Console, found: Sequence[Explanation]) -> None:
         if index:
             console.print()
         op = f" ({e.op})" if e.op else ""
-        console.print(f"[bold]{e.kind} {plain(e.name)}[/bold]{plain(op)} of {plain(e.where)}")
+        _say(console, f"[bold]{e.kind} {plain(e.name)}[/bold]{plain(op)} of {plain(e.where)}")
         _line(console, "module", [e.module] if e.module else [])
         _line(console, "is", e.values)
         _line(console, "holds", e.fused)
         for maker in e.rules:
-            console.print(plain(f"  rule: {_maker(maker)}"))
+            _say(console, plain(f"  rule: {_maker(maker)}"))
         if e.op and not e.rules:
-            console.print("  rule: none; the frontend made it")
+            _say(console, "  rule: none; the frontend made it")
         _line(console, "fate", [f"{e.fate}{f': {e.reason}' if e.reason else ''}"] if e.fate else [])
         for w in e.weights:
-            console.print(plain(f"  weight: {w.name} = {w.expression}"))
+            _say(console, plain(f"  weight: {w.name} = {w.expression}"))
             for source in w.sources:
-                console.print(plain(f"    from: {source}"))
+                _say(console, plain(f"    from: {source}"))
         _line(console, "reads", e.inputs)
         _line(console, "gives", e.outputs)
         _line(console, "nodes", e.nodes)
+
+
+def _say(console: Console, text: str) -> None:
+    """Print text, however long its lines are."""
+    console.print(text, soft_wrap=True)
 
 
 def _maker(maker: Maker) -> str:
@@ -106,9 +113,9 @@ def _maker(maker: Maker) -> str:
 
 def _line(console: Console, what: str, words: Sequence[str]) -> None:
     for word in words[:SHOWN]:
-        console.print(plain(f"  {what}: {word}"))
+        _say(console, plain(f"  {what}: {word}"))
     if len(words) > SHOWN:
-        console.print(f"  {what}: … and {len(words) - SHOWN} more")
+        _say(console, f"  {what}: … and {len(words) - SHOWN} more")
 
 
 def plain(text: str, *, lines: bool = False) -> str:
