@@ -57,16 +57,22 @@ def run_standard(node: ir.Node, arguments: list[Any], opset: int) -> list[Array]
     outputs = [f"y{i}" for i in range(len(node.outputs))]
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     proto = onnx.helper.make_node(node.op_type, names, outputs, domain=node.domain, **attributes)
-    infos = [
-        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in zip(names, arguments, strict=True)
-        if a is not None
-    ]
+    given = {n: a for n, a in zip(names, arguments, strict=True) if a is not None}
+    types = tuple((n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype)) for n, a in given.items())
+    evaluator = _evaluator(proto.SerializeToString(deterministic=True), types, tuple(outputs), opset)
+    return [np.asarray(r) for r in evaluator.run(None, given)]
+
+
+@functools.lru_cache(maxsize=512)
+def _evaluator(
+    node: bytes, inputs: tuple[tuple[str, int], ...], outputs: tuple[str, ...], opset: int
+) -> onnx.reference.ReferenceEvaluator:
+    """What runs one serialised node on inputs of these names and types."""
+    proto = onnx.NodeProto.FromString(node)
+    infos = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in inputs]
     graph = onnx.helper.make_graph([proto], "node", infos, [onnx.ValueInfoProto(name=n) for n in outputs])
-    imported = onnx.helper.make_opsetid(node.domain, opset)
-    reference = onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[imported]))
-    results = reference.run(None, {n: a for n, a in zip(names, arguments, strict=True) if a is not None})
-    return [np.asarray(r) for r in results]
+    imported = onnx.helper.make_opsetid(proto.domain, opset)
+    return onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[imported]))
 
 
 Runner = Callable[[Mapping[str, Array]], list[Array]]
