@@ -13,7 +13,8 @@ import onnx_ir as ir
 import pytest
 
 from vampconv.convert.inputs import open_inputs
-from vampconv.convert.plan import Draft, make_drafts
+from vampconv.convert.plan import make_drafts
+from vampconv.frontend.frontend import Draft
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.plugins import builtin_rules, select_rules
 from vampconv.verify.layers import PartVerifier

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 @click.option(
     "--lora", "loras", type=PATH, multiple=True, help="LoRA fine-tune, over the model that it fits."
 )
-@click.option("--target", type=click.Choice(["portable"]), default="portable", show_default=True)
+@click.option("--target", default="portable", show_default=True, help="What the models are compiled for.")
 @click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
 @click.option("--opset", type=int, default=OLDEST, show_default=True, help=f"ONNX opset, {OLDEST} or newer.")
 @click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
-@click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
-@click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
+@click.option(
+    "--enable",
+    multiple=True,
+    metavar="NAME",
+    help="Use an installed plugin, or a rule that is off by default.",
+)
+@click.option("--disable", multiple=True, metavar="NAME", help="Do not use a rule, or the rules of a plugin.")
 @click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
 @click.option("--audit", is_flag=True, help="Check every firing of every rule on the weights that it met.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
@@ -59,7 +64,7 @@ def convert(
 
     check_opset(options["opset"])
     if verified:
-        options["check"] = quick_check(rules, dry_run=options["dry_run"])
+        options["check"] = quick_check(rules, options["enable"], dry_run=options["dry_run"])
     with progress("converting") as advance:
         conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
     if as_json:
@@ -75,11 +80,11 @@ def audit_facts(conversion: Conversion) -> dict[str, Any]:
     return {"audit": {part: [r.as_json() for r in records] for part, records in conversion.audit.items()}}
 
 
-def quick_check(rules: Sequence[Path], *, dry_run: bool) -> Callable[..., None]:
+def quick_check(rules: Sequence[Path], enable: Sequence[str], *, dry_run: bool) -> Callable[..., None]:
     """What ``--verify`` does before a bundle is put in place."""
     if dry_run:
         raise UsageError("--verify looks at the files, and --dry-run writes none", "leave one of them out")
     require_torch()
     from vampconv.verify.verify import quick
 
-    return partial(quick, rules=rules)
+    return partial(quick, rules=rules, enable=enable)

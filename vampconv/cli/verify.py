@@ -23,6 +23,7 @@ from vampconv.errors import VerificationError
 @click.option("--audio", type=PATH, help="Encode and decode a file by both, into WAV files side by side.")
 @click.option("--bisect", is_flag=True, help="Name the rule at fault, and cut out the faulty layer.")
 @click.option("--rules", "rule_directories", type=PATH, multiple=True, help="Rules that it was made with.")
+@click.option("--enable", multiple=True, metavar="NAME", help="Installed plugin that it was made with.")
 @click.option("--json", "json_file", type=PATH, help="Write the result as JSON.")
 @click.option("--html", "html_file", type=PATH, help="Write a report for people.")
 @click.option("--junit", "junit_file", type=PATH, help="Write the result for CI systems.")

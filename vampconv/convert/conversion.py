@@ -69,10 +69,6 @@ class Request:
             ) from None
         return path
 
-    def options(self) -> Options:
-        """What the graphs are compiled for."""
-        return Options(self.opset, self.target, self.in_use().selected)
-
     def in_use(self) -> Plugins:
         """The plugins."""
         return load_plugins(
@@ -102,14 +98,19 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
 
     """
     with ExitStack() as stack:
-        options = request.options()
-        inputs = open_inputs(request.paths, request.codec, request.loras, stack)
+        plugins = request.in_use()
+        options = plugins.options(request.opset, request.target)
+        inputs = open_inputs(request.paths, request.codec, request.loras, stack, plugins.frontends)
         if request.dry_run:
             check_output(request.bundle(), replace=request.force or request.add)
             plan = make_plan(inputs, options, stack, audit=request.audit)
             _for_each_part(plan, advance, lambda part, count: compute_weights(part.model, count))
             return Conversion(
-                request.bundle(), _describe(plan, []), plan.notes, dry_run=True, audit=_audit(request, plan)
+                request.bundle(),
+                _describe(plan, [], options, plugins),
+                plan.notes,
+                dry_run=True,
+                audit=_audit(request, plan),
             )
         with staged(request.bundle(), force=request.force, keep_manifested=request.add) as directory:
             hasher = stack.enter_context(ThreadPoolExecutor(1))
@@ -119,7 +120,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
             wait(hashes)
-            content = _describe(plan, written)
+            content = _describe(plan, written, options, plugins)
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
@@ -148,11 +149,17 @@ def _audit(request: Request, plan: Plan) -> Mapping[str, Sequence[RuleRecord]] |
     return {part.name: part.audit for part in plan.parts} if request.audit else None
 
 
-def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str, Any]:
+def _describe(
+    plan: Plan, written: Sequence[Sequence[WrittenFile]], options: Options, plugins: Plugins
+) -> dict[str, Any]:
     files = written or [[WrittenFile(f"{part.name}.onnx", 0, "")] for part in plan.parts]
     models = {
-        part.name: model_entry(part.model, own, part.architecture, part.log.counts(), part.weights)
+        part.name: model_entry(
+            part.model, own, part.architecture, part.log.counts(), part.weights, options.target
+        )
         for part, own in zip(plan.parts, files, strict=True)
     }
     checkpoints = [checkpoint_entry(account) for account in plan.ledger.accounts]
-    return manifest(models, checkpoints, [f for own in written for f in own], plan.facts)
+    fired = {rule for part in plan.parts for rule in part.log.counts()}
+    in_use = plugins.as_json(fired, {account.kind for account in plan.ledger.accounts})
+    return manifest(models, checkpoints, [f for own in written for f in own], plan.facts, in_use)

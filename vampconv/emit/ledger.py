@@ -10,7 +10,6 @@ from typing import Any
 import onnx_ir as ir
 
 from vampconv.errors import PluginError
-from vampconv.frontend.kinds import Kind
 from vampconv.frontend.weights import Weights, WeightTensor
 from vampconv.passes.expression import Expression, leaves, makers
 from vampconv.passes.fold import expression_of
@@ -55,7 +54,8 @@ class Account:
     """The entries of one checkpoint."""
 
     weights: Weights
-    kind: Kind
+    kind: str
+    """Of its family of models."""
     label: str = ""
     """What the checkpoint is called in the ledger: its file name, with as many folders as make it unique."""
     lends: bool = False

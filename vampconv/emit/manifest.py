@@ -19,8 +19,6 @@ from vampconv.errors import InputOutputError
 FORMAT = 1
 MODEL_KEYS = {"file", "data", "architecture", "opset", "inputs", "nodes", "rules", "initializers"}
 CHECKPOINT_KEYS = {"file", "kind", "sha256", "tensors"}
-PARTS = ("coarse", "c2f", "encoder", "decoder", "wavebeat")
-"""The parts of a bundle, in the order in which they stand in it."""
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
 SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}
 """Lengths in which the original runs its models."""
@@ -32,6 +30,7 @@ def model_entry(
     architecture: Mapping[str, Any],
     rules: Mapping[str, int],
     weights: Sequence[Mapping[str, Any]],
+    target: str = "portable",
 ) -> dict[str, Any]:
     """The manifest's entry of one model."""
     graph = model.graph
@@ -40,6 +39,7 @@ def model_entry(
         "data": [f.name for f in files[1:]],
         "architecture": dict(architecture),
         "opset": graph.opset_imports[""],
+        "target": target,
         "ir_version": model.ir_version,
         "inputs": [_port(v) for v in graph.inputs],
         "outputs": [_port(v) for v in graph.outputs],
@@ -54,7 +54,7 @@ def checkpoint_entry(account: Account) -> dict[str, Any]:
     checkpoint = account.weights.checkpoint
     return {
         "file": account.label,
-        "kind": account.kind.value,
+        "kind": account.kind,
         "format": checkpoint.format,
         "bytes": checkpoint.size,
         "sha256": checkpoint.sha256(),
@@ -67,12 +67,14 @@ def manifest(
     checkpoints: Sequence[Mapping[str, Any]],
     files: Sequence[WrittenFile],
     facts: Mapping[str, Any],
+    plugins: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The whole manifest; it depends on the inputs and versions alone."""
     return {
         "format": FORMAT,
         "vampconv": __version__,
         "versions": {name: version(name) for name in LIBRARIES},
+        "plugins": [dict(plugin) for plugin in plugins],
         **facts,
         "chunk_seconds": {name: SECONDS_PER_CHUNK[name] for name in models if name in SECONDS_PER_CHUNK},
         "models": dict(models),

@@ -89,9 +89,9 @@ def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Ar
     }
     feeds: dict[str, Array] = {}
     for port in entry["inputs"]:
-        shape = [sizes.get(d, d) for d in port["shape"]]
+        shape = [sizes.get(d, steps) if isinstance(d, str) else d for d in port["shape"]]
         if port["dtype"] == "int64":
-            codes = architecture.get("vocab_size") or architecture["codebook_size"]
+            codes = architecture.get("vocab_size") or architecture.get("codebook_size", 1)
             feeds[port["name"]] = random.integers(0, codes, shape, endpoint=True)
         else:
             feeds[port["name"]] = random.random(shape, np.float32)

@@ -26,6 +26,12 @@ class Options:
     opset: int = OLDEST
     target: str = "portable"
     rules: Sequence[type[Rule]] = ()
+    domains: frozenset[str] = Stage.TARGET.domains
+    """Of the ops that the target runs."""
+
+    def remaining(self, stage: Stage) -> frozenset[str]:
+        """Domains of the ops that may remain after a stage."""
+        return self.domains if stage is Stage.TARGET else stage.domains
 
 
 @dataclass
@@ -61,7 +67,7 @@ class Rewrite:
             log=state.log,
             observe=state.observe,
         )
-        check_domains(state.model, self.stage, state.log)
+        check_domains(state.model, self.stage, state.log, options.remaining(self.stage))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from vampconv.dialect import Op
+from vampconv.frontend.frontend import Frontend
 from vampconv.rewrite import Rule
+from vampconv.rewrite.target import Target
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Plugin:
 
     rules: Sequence[type[Rule]] = ()
     ops: Sequence[type[Op]] = ()
-    frontends: Sequence[Any] = ()
-    targets: Sequence[Any] = ()
+    frontends: Sequence[Frontend] = ()
+    targets: Sequence[Target] = ()
     subjects: Mapping[str, str] = field(default_factory=dict)
     name: str = "in-process"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from vampconv.errors import PluginError
+from vampconv.errors import PluginError, UsageError
+from vampconv.frontend.frontend import Frontend
+from vampconv.passes.pipeline import Options
+from vampconv.plugins.builtin import BUILTIN
+from vampconv.plugins.check import checked
 from vampconv.plugins.directory import directory_plugin, directory_version
 from vampconv.plugins.installed import Installed, installed
 from vampconv.plugins.plugin import Plugin
 from vampconv.rewrite import Rule
 from vampconv.rewrite.select import named, select_rules
+from vampconv.rewrite.target import Target
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,89 @@ class Plugins:
         hint = f"installed plugins to enable first: {', '.join(idle)}; " if idle else ""
         return select_rules(self.rules, enable=self.enable, disable=self.disable, groups=groups, hint=hint)
 
+    @cached_property
+    def frontends(self) -> tuple[Frontend, ...]:
+        """The families of models that can be read.
+
+        Raises
+        ------
+        PluginError
+            If two have one kind or part.
+
+        """
+        found = [(f, source) for source in self.loaded for f in source.plugin.frontends]
+        self._check_unique("kind of checkpoint", [(f.kind, source) for f, source in found])
+        self._check_unique("part of a bundle", [(part, source) for f, source in found for part in f.parts])
+        return tuple(f for f, _ in found)
+
+    def target(self, name: str) -> Target:
+        """What is compiled for.
+
+        Raises
+        ------
+        UsageError
+            If there is none of that name.
+        PluginError
+            If there are two.
+
+        """
+        found = [(t, source) for source in self.loaded for t in source.plugin.targets]
+        self._check_unique("target", [(t.name, source) for t, source in found])
+        by_name = {t.name: t for t, _ in found}
+        if name not in by_name:
+            raise UsageError(f"there is no target {name}", f"give one of {', '.join(by_name)}")
+        return by_name[name]
+
+    def options(self, opset: int, target: str) -> Options:
+        """What graphs are compiled for, with the rules that are on."""
+        return Options(opset, target, self.selected, self.target(target).domains)
+
+    def subjects(self, kind: str) -> Callable[..., Iterable[Any]]:
+        """The function that yields what verifies the parts of a kind of checkpoint; it is imported now.
+
+        Raises
+        ------
+        PluginError
+            If no plugin brings one, or it cannot be imported.
+
+        """
+        declared = [(s.plugin.subjects[kind], s) for s in self.loaded if kind in s.plugin.subjects]
+        if not declared:
+            raise PluginError(
+                f"no plugin brings a reference to verify a {kind} against", "declare it as its subject"
+            )
+        module, _, name = declared[0][0].partition(":")
+        try:
+            function: Callable[..., Iterable[Any]] = getattr(import_module(module), name)
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"plugin {declared[0][1]}: its subject {module}:{name} cannot be imported: "
+                f"{type(error).__name__}: {error}",
+                "mend the plugin",
+            ) from error
+        return function
+
+    def as_json(self, fired: Collection[str], kinds: Collection[str]) -> list[dict[str, Any]]:
+        """The plugins for the manifest: which they are, and the rules and kinds by which they took part."""
+        return [
+            {
+                **source.as_json(),
+                "rules": sorted(r.__name__ for r in source.plugin.rules if r.__name__ in fired),
+                "kinds": sorted(f.kind for f in source.plugin.frontends if f.kind in kinds),
+            }
+            for source in self.loaded
+        ]
+
+    def _check_unique(self, what: str, names: Sequence[tuple[str, Loaded]]) -> None:
+        owners: dict[str, Loaded] = {}
+        for name, source in names:
+            if name in owners:
+                raise PluginError(
+                    f"two plugins bring the {what} {name!r}: {owners[name]} and {source}",
+                    "disable one of them",
+                )
+            owners[name] = source
+
     def source_of(self, rule: type[Rule]) -> Loaded:
         """The plugin that a rule comes from."""
         return next(source for source in self.loaded if rule in source.plugin.rules)
@@ -138,7 +227,7 @@ def load_plugins(
         taken, name = {source.name for source in sources}, directory.resolve().name
         name = str(directory) if name in taken else name
         sources.append(Loaded(name, directory_plugin(directory), directory=directory))
-    sources += [Loaded(plugin.name, plugin) for plugin in plugins]
+    sources += [Loaded(plugin.name, checked(plugin, plugin.name)) for plugin in plugins]
     names = [source.name for source in sources]
     for source in sources:
         if names.count(source.name) > 1:
@@ -159,12 +248,15 @@ def import_plugin(found: Installed) -> Plugin:
     try:
         module = found.entry.load()
         declared = getattr(module, "PLUGIN", module)
-        return declared if isinstance(declared, Plugin) else Plugin(tuple(module.RULES), name=found.name)
+        plugin = declared if isinstance(declared, Plugin) else Plugin(tuple(module.RULES))
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin {found} cannot be imported: {type(error).__name__}: {error}",
             "reinstall it, or do not enable it",
         ) from error
+    if found.is_builtin:
+        return replace(BUILTIN, rules=plugin.rules)
+    return checked(plugin, str(found))
 
 
 def builtin_rules() -> list[type[Rule]]:

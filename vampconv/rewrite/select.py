@@ -22,6 +22,8 @@ def select_rules(
 ) -> list[type[Rule]]:
     """The rules to use, in their order: those on by default, as switched by name.
 
+    How two of them stand to each other does not depend on which others are on.
+
     Parameters
     ----------
     rules
@@ -50,10 +52,11 @@ def select_rules(
             known = f"did you mean {near[0]}?" if near else f"known: {', '.join([*by_name, *groups])}"
             raise UsageError(f"there is no rule {name}", f"{hint}{known}")
     off = {rule for name in disable for rule in groups.get(name, ())}
-    chosen = [
-        r for n, r in by_name.items() if (r.default or n in enable) and n not in disable and r not in off
+    return [
+        rule
+        for rule in in_order(list(by_name.values()))
+        if (rule.default or rule.__name__ in enable) and rule.__name__ not in disable and rule not in off
     ]
-    return in_order(chosen)
 
 
 def named(rules: Iterable[type[Rule]]) -> dict[str, type[Rule]]:
@@ -122,7 +125,7 @@ def _place(
         circle = [*path[path.index(rule) :], rule]
         raise PluginError(
             f"the order of rules goes round in a circle: {' after '.join(r.__name__ for r in circle)}",
-            "mend their `after=` and `before=`, or disable one of them",
+            "mend their `after=` and `before=`, or leave one of their plugins out",
         )
     for other in earlier[rule]:
         _place(other, earlier, placed, [*path, rule])

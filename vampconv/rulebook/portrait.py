@@ -114,7 +114,7 @@ def _firings(rule: type[Rule], samples: list[Sample]) -> Iterator[tuple[Sample, 
             model, _ = build(rule, sample, max(opset, sample.opset or 0))
             for node in model.graph:
                 for found in compiled(rule).find(node):
-                    if refusal(rule, Match(found.bindings, model.graph.opset_imports[""])) is None:
+                    if refusal(rule, Match(found.bindings, model.graph.opset_imports[""]), node) is None:
                         yield sample, model.graph.opset_imports[""], model, found
 
 

@@ -13,8 +13,8 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from vampconv.convert.plan import Draft
 from vampconv.errors import PluginError
+from vampconv.frontend.frontend import Draft
 from vampconv.passes.pipeline import Options
 from vampconv.passes.shapes import infer_shapes
 from vampconv.rewrite import Stage
