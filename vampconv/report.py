@@ -47,6 +47,9 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
     for entry in manifest["models"].values():
         fired = ", ".join(f"{name} × {count}" for name, count in entry["rules"].items())
         console.print(f"{entry['file']}: {fired}")
+    for plugin in manifest.get("plugins", ()):
+        if plugin.get("distribution") != "vampconv":
+            console.print(f"plugin: {_plain(plugin['name'])} {_plain(str(plugin['version'] or ''))}".rstrip())
 
 
 def show_audit(console: Console, audit: Mapping[str, Sequence[RuleRecord]]) -> None:
@@ -76,6 +79,8 @@ def architecture_line(a: Mapping[str, Any]) -> str:
         return f"{widths}, {a['n_codebooks']} codebooks of {a['codebook_size']}, {a['sample_rate']} Hz, hop {a['hop']}"
     if "nblocks" in a:
         return f"{a['nblocks']} blocks, {a['channels'][-1]} channels, {a['sample_rate']} Hz"
+    if "n_layers" not in a:
+        return _plain(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in a.items()))
     parts = [f"{a['n_layers']} layers", f"{a['n_heads']} heads", f"dim {a['embedding_dim']}"]
     parts.append(f"{a['n_codebooks']} codebooks of {a['vocab_size']}")
     if a["n_conditioning_codebooks"]:

@@ -30,8 +30,8 @@ def kind_of(checkpoint: Checkpoint, frontends: Sequence[Frontend] = FAMILIES) ->
     if found:
         return found[0]
     shown = ", ".join(sorted(names)[:3]) or "no tensors"
-    known = " or ".join(frontend.kind for frontend in frontends)
+    known = ", ".join(frontend.kind for frontend in frontends)
     raise UnsupportedModelError(
         f"{checkpoint.path.name} is a sound checkpoint, but of no known model (it holds {shown})",
-        f"give a {known}, or enable the plugin that knows it",
+        f"known are: {known}; a plugin that knows it must be enabled",
     )

@@ -65,7 +65,7 @@ def _inferred(
     nodes: Sequence[ir.Node], wanted: Iterable[ir.Value], opsets: Mapping[str, int]
 ) -> dict[ir.Value, Known] | str:
     """Type and shape of those values that standard ops among the nodes make, or why they are ill-typed."""
-    if all(node.domain for node in nodes):
+    if all(node.domain for node in nodes) or any(_has_graphs(node) for node in nodes):
         return {}
     inside = {v for node in nodes for v in node.outputs}
     named = dict.fromkeys(v for node in nodes for v in (*node.inputs, *node.outputs) if v is not None)
@@ -98,6 +98,12 @@ def _inferred(
             told = ir.serde.deserialize_value_info_proto(info, None)
             known[value] = told.dtype, dims(told)
     return known
+
+
+def _has_graphs(node: ir.Node) -> bool:
+    """Whether a node has subgraphs, which may use values of the graph outside by their names."""
+    kinds = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+    return any(attribute.type in kinds for attribute in node.attributes.values())
 
 
 def _tells(value: ir.Value) -> bool:

@@ -15,7 +15,7 @@ from vampconv.rewrite.audit import audit
 from vampconv.rewrite.engine import apply_rules
 from vampconv.rewrite.execute import load
 
-from .toy import DoubleTwice, DropFiLM, Graph, rule, types
+from ..rewrite.toy import DoubleTwice, DropFiLM, Graph, rule, types
 
 SIGMOID_GATE = textwrap.dedent('''
     """A gate of my own."""
