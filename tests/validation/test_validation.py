@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from vampconv.convert import Request, convert
+from vampconv.dialect import Ops
 from vampconv.errors import PluginError
 from vampconv.opsets import newest
 from vampconv.plugins import Plugin
+from vampconv.rewrite import Close, Rule, Stage
 from vampconv.rewrite.audit import audit
 
 from ..common import LINE
@@ -80,6 +82,30 @@ def test_what_cannot_be_checked_is_said(workshop, tmp_path, monkeypatch):
     linear = next(r for r in records if r.rule == "LowerLinear")
     assert (linear.checked, sum(linear.unchecked.values())) == (0, linear.fired)
     assert "more than 100 elements" in next(iter(linear.unchecked))
+
+
+class Doubled(Rule):
+    """A product by an operator of a runtime, and wrong."""
+
+    stage, claim = Stage.TARGET, Close(rtol=1e-5, atol=1e-5)
+
+    @staticmethod
+    def before(op, x, y):
+        return op.MatMul(x, y)
+
+    @staticmethod
+    def after(op, x, y):
+        return Ops(op.emit, "com.microsoft").FusedMatMul(x, y, alpha=2.0)
+
+    @staticmethod
+    def evidence(_draw):
+        return ()
+
+
+def test_what_only_a_runtime_has_is_run_there(workshop, tmp_path):
+    options = {"plugins": [Plugin([Doubled])], "audit": True}
+    with pytest.raises(PluginError, match=r"rule Doubled changes what ai\.onnx\.MatMul of coarse:"):
+        convert(request(workshop, tmp_path / "out", "coarse", **options))
 
 
 @pytest.fixture

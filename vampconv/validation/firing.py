@@ -101,7 +101,12 @@ class Firing:
                 )
                 results = replacement(feeds)
             except (*REFUSALS, *UNDEFINED) as error:
-                raise BreachError(f"its replacement fails: {first_line(error)}") from error
+                kind = (
+                    NotCheckedError
+                    if any(n.domain not in ("", DOMAIN) for n in self.new_nodes)
+                    else BreachError
+                )
+                raise kind(f"its replacement fails: {first_line(error)}") from error
             self._judge(record, place, results, truths, known, meaning, feeds)
             compared += 1
         if not compared:
@@ -122,11 +127,14 @@ class Firing:
         ]
 
     def _refuse_unknown(self) -> None:
+        """Refuse what cannot be computed: before, by a meaning; after, by meanings or in ONNX Runtime."""
         graphs = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+        runs = not any(n.domain == DOMAIN for n in self.new_nodes)
         for node in (*self.nodes, *self.new_nodes):
             if any(a.type in graphs for a in node.attributes.values()):
                 raise NotCheckedError(f"{node.op_type} holds a graph of its own")
-            if node.domain and not (node.domain == DOMAIN and node.op_type in OPS):
+            known = not node.domain or (node.domain == DOMAIN and node.op_type in OPS)
+            if not known and not (runs and node in self.new_nodes):
                 raise NotCheckedError(f"{node.domain}.{node.op_type} has no meaning to compute it by")
 
     def _fixed(self, sizes: Sizes) -> dict[ir.Value, Array]:
