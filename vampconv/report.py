@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
+from vampconv.validation import RuleRecord
 
 MEGABYTE = 1e6
 
@@ -21,6 +22,8 @@ def show_conversion(console: Console, conversion: Conversion) -> None:
     console.print(f"[bold]{verb} {_plain(str(conversion.output))}[/bold]")
     show_models(console, conversion.manifest)
     show_ledger(console, conversion.manifest)
+    if conversion.audit is not None:
+        show_audit(console, conversion.audit)
     for note in conversion.notes:
         console.print(f"note: {_plain(note)}")
 
@@ -47,6 +50,23 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
     for plugin in manifest.get("plugins", ()):
         if plugin.get("distribution") != "vampconv":
             console.print(f"plugin: {_plain(plugin['name'])} {_plain(str(plugin['version'] or ''))}".rstrip())
+
+
+def show_audit(console: Console, audit: Mapping[str, Sequence[RuleRecord]]) -> None:
+    """One row for each rule of each model: how many of its firings were checked, and its largest error."""
+    title = "audit: every firing on its own weights, errors over the root mean square"
+    table = Table(
+        "model", "rule", "checked", "largest error", "claim", "at", title=title, title_justify="left"
+    )
+    for part, records in audit.items():
+        for r in records:
+            row = (f"{r.checked} of {r.fired}", f"{r.largest_error:.2g}", r.claim, r.worst.partition(":")[2])
+            table.add_row(part, *map(_plain, (r.rule, *row)))
+    console.print(table)
+    for part, records in audit.items():
+        for record in records:
+            for reason, count in record.unchecked.items():
+                console.print(f"not checked: {part}: {_plain(f'{record.rule} × {count}: {reason}')}")
 
 
 def architecture_line(a: Mapping[str, Any]) -> str:

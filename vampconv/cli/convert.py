@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vampconv.cli.common import PATH, console, print_json, progress, require_torch
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
+
+if TYPE_CHECKING:
+    from vampconv.convert import Conversion
 
 
 @click.command()
@@ -33,6 +36,7 @@ from vampconv.opsets import OLDEST
 )
 @click.option("--disable", multiple=True, metavar="NAME", help="Do not use a rule, or the rules of a plugin.")
 @click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
+@click.option("--audit", is_flag=True, help="Check every firing of every rule on the weights that it met.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @click.option(
@@ -64,9 +68,16 @@ def convert(
     with progress("converting") as advance:
         conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
     if as_json:
-        print_json(conversion.manifest)
+        print_json(conversion.manifest | audit_facts(conversion))
     else:
         show_conversion(console(), conversion)
+
+
+def audit_facts(conversion: Conversion) -> dict[str, Any]:
+    """What ``--audit`` adds to the manifest where that is printed; it is not part of the bundle."""
+    if conversion.audit is None:
+        return {}
+    return {"audit": {part: [r.as_json() for r in records] for part, records in conversion.audit.items()}}
 
 
 def quick_check(rules: Sequence[Path], enable: Sequence[str], *, dry_run: bool) -> Callable[..., None]:

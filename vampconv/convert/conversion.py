@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
 from vampconv.passes.pipeline import Options
 from vampconv.plugins import Plugin, Plugins, load_plugins
+from vampconv.validation import RuleRecord
 
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -50,6 +51,8 @@ class Request:
     force: bool = False
     add: bool = False
     dry_run: bool = False
+    audit: bool = False
+    """Hold every firing of every rule against its claim, on the weights that it met."""
     check: Check | None = None
     """Raises an error if the bundle is not right; nothing is written then."""
 
@@ -81,6 +84,8 @@ class Conversion:
     manifest: dict[str, Any]
     notes: Sequence[str] = ()
     dry_run: bool = False
+    audit: Mapping[str, Sequence[RuleRecord]] | None = None
+    """What the audit found out about each rule, by the parts of the bundle; None if it was not asked for."""
 
 
 def convert(request: Request, advance: Advance = lambda _done, _total: None) -> Conversion:
@@ -98,15 +103,19 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
         inputs = open_inputs(request.paths, request.codec, request.loras, stack, plugins.frontends)
         if request.dry_run:
             check_output(request.bundle(), replace=request.force or request.add)
-            plan = make_plan(inputs, options, stack)
+            plan = make_plan(inputs, options, stack, audit=request.audit)
             _for_each_part(plan, advance, lambda part, count: compute_weights(part.model, count))
             return Conversion(
-                request.bundle(), _describe(plan, [], options, plugins), plan.notes, dry_run=True
+                request.bundle(),
+                _describe(plan, [], options, plugins),
+                plan.notes,
+                dry_run=True,
+                audit=_audit(request, plan),
             )
         with staged(request.bundle(), force=request.force, keep_manifested=request.add) as directory:
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
-            plan = make_plan(inputs, options, stack)
+            plan = make_plan(inputs, options, stack, audit=request.audit)
             written = _for_each_part(
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
@@ -118,7 +127,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             if request.check is not None:
                 checkpoints = [checkpoint.path for checkpoint in plan.checkpoints()]
                 request.check(directory, [part.name for part in plan.parts], checkpoints)
-        return Conversion(request.bundle(), content, plan.notes)
+        return Conversion(request.bundle(), content, plan.notes, audit=_audit(request, plan))
 
 
 def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[[int], None]], T]) -> list[T]:
@@ -134,6 +143,10 @@ def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[
     for checkpoint in plan.checkpoints():
         checkpoint.verify()
     return results
+
+
+def _audit(request: Request, plan: Plan) -> Mapping[str, Sequence[RuleRecord]] | None:
+    return {part.name: part.audit for part in plan.parts} if request.audit else None
 
 
 def _describe(

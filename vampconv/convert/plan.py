@@ -18,6 +18,7 @@ from vampconv.frontend.frontend import Draft, Frontend, Share
 from vampconv.frontend.weights import Weights
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.rewrite.engine import Log
+from vampconv.validation import RuleRecord, Validator
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Part:
     model: ir.Model
     log: Log
     weights: list[dict[str, Any]]
+    audit: Sequence[RuleRecord] = ()
+    """What translation validation found out about each rule, where it was asked for."""
 
     @property
     def bytes(self) -> int:
@@ -49,13 +52,14 @@ class Plan:
         return [a.weights.checkpoint for a in self.ledger.accounts]
 
 
-def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
-    """Compile every model among the inputs.
+def make_plan(inputs: Inputs, options: Options, stack: ExitStack, *, audit: bool = False) -> Plan:
+    """Compile every model among the inputs; with `audit`, hold every firing of a rule against its claim.
 
     Raises
     ------
     VampconvError
-        If a checkpoint, codec or fine-tune does not fit, or a tensor is not accounted for.
+        If a checkpoint, codec or fine-tune does not fit, a tensor is not accounted for, or a firing
+        breaks its rule's claim.
 
     """
     drafts, accounts, facts = make_drafts(inputs, stack)
@@ -67,9 +71,11 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
     ledger = Ledger(accounts)
     parts = []
     for draft, model in zip(drafts, models, strict=True):
-        log = compile_graph(model, options)
+        validator = Validator(model, draft.part) if audit else None
+        log = compile_graph(model, options, validator)
         rows = ledger.post(f"{draft.part}.onnx", model, log.firings)
-        parts.append(Part(draft.part, draft.architecture, model, log, rows))
+        records = tuple(validator.records.values()) if validator else ()
+        parts.append(Part(draft.part, draft.architecture, model, log, rows, records))
     ledger.settle()
     return Plan(parts, ledger, facts, tuple(inputs.notes))
 

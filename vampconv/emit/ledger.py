@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from vampconv.errors import PluginError
 from vampconv.frontend.weights import Weights, WeightTensor
-from vampconv.passes.expression import Expression, leaves
+from vampconv.passes.expression import Expression, leaves, makers
 from vampconv.passes.fold import expression_of
 from vampconv.rewrite.replacement import Firing
 
@@ -126,6 +126,7 @@ class Ledger:
                         "dtype": dtype,
                         "from": sources,
                         "expression": str(expression),
+                        "rules": list(dict.fromkeys(makers(expression))),
                     }
                 )
         for firing in firings:

@@ -16,6 +16,7 @@ from vampconv.passes.shapes import infer_shapes
 from vampconv.passes.tidy import tidy
 from vampconv.rewrite import Rule, Stage
 from vampconv.rewrite.engine import Log, apply_rules
+from vampconv.rewrite.replacement import Observer
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class State:
 
     model: ir.Model
     options: Options
+    observe: Observer | None = None
     log: Log = field(default_factory=Log)
 
 
@@ -57,7 +59,14 @@ class Rewrite:
     def __call__(self, state: State) -> None:
         options = state.options
         rules = [r for r in options.rules if r.stage is self.stage]
-        apply_rules(state.model, rules, opset=options.opset, target=options.target, log=state.log)
+        apply_rules(
+            state.model,
+            rules,
+            opset=options.opset,
+            target=options.target,
+            log=state.log,
+            observe=state.observe,
+        )
         check_domains(state.model, self.stage, state.log, options.remaining(self.stage))
 
 
@@ -97,8 +106,8 @@ PIPELINE: tuple[Pass, ...] = (
 )
 
 
-def compile_graph(model: ir.Model, options: Options) -> Log:
-    """Take a graph of ``vamp`` ops through the pipeline, in place.
+def compile_graph(model: ir.Model, options: Options, observe: Observer | None = None) -> Log:
+    """Take a graph of ``vamp`` ops through the pipeline, in place; `observe` is shown every replacement.
 
     Raises
     ------
@@ -106,7 +115,7 @@ def compile_graph(model: ir.Model, options: Options) -> Log:
         If a rule breaks its contract, or leaves an op behind that its stage forbids.
 
     """
-    state = State(model, options)
+    state = State(model, options, observe)
     for step in PIPELINE:
         step(state)
     return state.log

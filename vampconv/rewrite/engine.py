@@ -11,7 +11,7 @@ import onnx_ir as ir
 from vampconv.errors import PluginError
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Pattern
-from vampconv.rewrite.replacement import Firing, replace
+from vampconv.rewrite.replacement import Firing, Observer, replace
 from vampconv.rewrite.rule import Rule
 from vampconv.rewrite.trace import place_of
 
@@ -39,8 +39,11 @@ def apply_rules(
     opset: int,
     target: str = "portable",
     log: Log | None = None,
+    observe: Observer | None = None,
 ) -> Log:
     """Apply `rules`, in their order, to every node, until a sweep over the graph changes nothing.
+
+    `observe` is shown every replacement before it is put in place.
 
     Raises
     ------
@@ -56,7 +59,9 @@ def apply_rules(
     while changed:
         changed = False
         for node in list(model.graph):
-            fired = node.graph is not None and _fire_at(model, node, by_root, Match({}, opset, target), log)
+            fired = node.graph is not None and _fire_at(
+                model, node, by_root, Match({}, opset, target), log, observe
+            )
             changed = changed or fired
             if len(log.firings) - earlier > fuel:
                 raise _endless(log.firings[-LATELY:], fuel, node)
@@ -110,6 +115,7 @@ def _fire_at(
     by_root: dict[tuple[str, str], list[tuple[type[Rule], Pattern]]],
     context: Match,
     log: Log,
+    observe: Observer | None,
 ) -> bool:
     for rule, pattern in by_root.get((node.domain, node.op_type), ()):
         for found in pattern.find(node):
@@ -117,7 +123,7 @@ def _fire_at(
             if (reason := refusal(rule, match, node)) is not None:
                 log.refusals.setdefault(node, {})[rule.__name__] = reason
                 continue
-            log.firings.append(replace(model.graph, rule, found, match))
+            log.firings.append(replace(model.graph, rule, found, match, observe))
             return True
     return False
 

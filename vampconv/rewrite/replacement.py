@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import onnx_ir as ir
 from onnx_ir.convenience import replace_all_uses_with
@@ -31,7 +31,17 @@ class Firing:
     """Names of the constants that the rule left out, each with its reason."""
 
 
-def replace(graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match) -> Firing:
+class Observer(Protocol):
+    """Sees a replacement when it is built and not yet in the graph; it must not change anything."""
+
+    def __call__(
+        self, rule: type[Rule], found: Occurrence, replacement: NodeBuilder, results: Sequence[ir.Value]
+    ) -> None: ...
+
+
+def replace(
+    graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match, observe: Observer | None = None
+) -> Firing:
     """Put the rule's replacement where its pattern was found.
 
     Raises
@@ -52,6 +62,8 @@ def replace(graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match) 
             f"rule {rule.__name__} at {place_of(root)}: its replacement {fault}",
             "`after` must compute what `before` does, of the same type and shape",
         )
+    if observe is not None:
+        observe(rule, found, builder, results)
     inherit(found.nodes, builder.nodes, module, rule.__name__)
     _register(graph, builder.constants)
     graph.insert_after(root, builder.nodes)
