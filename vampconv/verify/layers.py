@@ -23,7 +23,7 @@ from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
 from vampconv.verify.evaluation import Evaluator
 from vampconv.verify.extremes import Extremes
-from vampconv.verify.provenance import false_notes
+from vampconv.verify.provenance import false_notes, module_told
 from vampconv.verify.regions import Regions
 from vampconv.verify.result import Case, Comparison, Coverage, Fault, PartResult, Sound, Verdict
 from vampconv.verify.side import FAILURES, References, Side
@@ -97,9 +97,12 @@ class PartVerifier:
                     for problem in false_notes(self.model, self.references.exact.model):
                         self._problem(problem)
                     self._cover(taps, cases[-1])
-                    self._read_regions(cases)
         except (InputOutputError, *LOADING_ERRORS) as error:
-            self._problem(f"ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}")
+            told = str(error).strip().splitlines()[0]
+            module = module_told(self.model, told)
+            self._problem(f"ONNX Runtime cannot run it: {told}{f' (in {module})' * bool(module)}")
+        if self.layerwise:  # of a graph that cannot be run, too: they say where
+            self._read_regions(cases)
         self.extremes.put_into(self.result)
         self.result.seconds = time.perf_counter() - start
         return self.result
@@ -134,7 +137,7 @@ class PartVerifier:
         exact = self._values(self.truth, names)
         for name in exact:
             level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
-            measured = compare(group[name], exact[name], self.levels.get(name, 0.0), level)
+            measured = compare(group[name], exact[name], self.levels.get(name), level)
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
             self.result.comparisons.append(_row(places[name], case, measured))
@@ -213,14 +216,18 @@ class PartVerifier:
         regions = self.regions()
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)
-            for reading in (regions.read(place), *([small] if small else [])):
-                if reading.wrong:
-                    rules = regions.rules_inside(place)
-                    fault = Fault(
-                        place.name, place.stands_for[0][0], place.module, reading.error, rules, proven=False
-                    )
-                    self.result.faults.append(fault)
-                    break
+            wrong = [r for r in (regions.read(place), small) if r is not None and r.wrong]
+            if wrong:
+                error = max(wrong, key=lambda reading: reading.error).error
+                fault = Fault(
+                    place.name,
+                    place.stands_for[0][0],
+                    place.module,
+                    error,
+                    regions.rules_inside(place),
+                    proven=False,
+                )
+                self.result.faults.append(fault)
         if self.result.faults:
             self._problem(f"{self.result.faults[0].stands_for} is wrong by itself ({case})")
 

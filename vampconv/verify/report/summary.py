@@ -70,7 +70,7 @@ def tell(c: Comparison) -> str:
     """A comparison in one line: what is wrong, by how much, where, and in which run."""
     told = f"{c.problem}; " if c.problem else ""
     told += f"error {error(c.error_ort)}, bound {error(c.bound)}, ratio {ratio(c.ratio)}"
-    told += f", torch float32 {error(c.error_torch)}"
+    told += f", torch float32 {error(c.error_torch)}" if c.error_torch is not None else ""
     if c.worst_index:
         found, truth = number(c.worst_found, DIGITS), number(c.worst_truth, DIGITS)
         told += f"; worst at {index(c.worst_index)}: {found} instead of {truth}"
@@ -225,4 +225,13 @@ def headline(verification: Verification) -> str:
     told = [f"{bad:,} of {count(len(values), 'value')}"] * bool(bad)
     told += [f"{wrong:,} of {count(len(weights), 'weight')}"] * bool(wrong)
     told += [count(others, "further check" if told else "check")] * bool(others)
-    return f"Failing{scope}: {', '.join(told)}."
+    return f"Failing{scope}: {', '.join(told)}.{_first_fault(parts)}"
+
+
+def _first_fault(parts: Sequence[PartResult]) -> str:
+    """The first layer that is wrong by itself, in a sentence."""
+    for part in parts:
+        for fault in part.faults:
+            rules = f", by {' or '.join(fault.rules)}" if fault.proven and fault.rules else ""
+            return f" First at fault: {part.part}, {fault.module or ROOT}{rules}."
+    return ""
