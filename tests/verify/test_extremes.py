@@ -64,6 +64,14 @@ def test_what_the_graph_alone_has_is_not_told_of_the_reference():
     assert [n.side for n in result(extremes).non_finite] == ["graph"]
 
 
+def test_an_overflow_of_float32_is_told_of_the_reference_as_well():
+    extremes = Extremes()
+    found, truth = np.array([1, INF], np.float32), torch.tensor([1, 1e39], dtype=torch.float64)
+    row = Comparison("v", "m", "m", (), CASE, (2,), INF, None, 1e-6, compare(found, truth, None).verdict)
+    extremes.see(row, found, truth, truth.float())
+    assert [n.side for n in result(extremes).non_finite] == ["graph", "reference in float32"]
+
+
 def test_finite_values_leave_nothing_to_tell():
     extremes = Extremes()
     see(extremes, "a", [1, 2], [1, 2.5])

@@ -79,8 +79,9 @@ def judge(error: float, bound: float) -> Verdict:
 
 
 def relative(found: Tensor, truth: Tensor) -> float:
-    """Relative L2 error; absolute where the truth is zero."""
-    return _error(found, truth)[0]
+    """Relative L2 error; absolute where the truth is zero, infinite where the two are not finite in other places."""
+    error, difference = _error(found, truth)
+    return error if difference.isfinite or not non_finite(found, truth) else math.inf
 
 
 def _misfit(found: NDArray[Any], truth: Tensor) -> str:

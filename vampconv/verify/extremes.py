@@ -17,6 +17,8 @@ HALF = 65504.0
 """The largest float16."""
 TIGHT = 16.0
 """Values that come nearer than this factor to it are reported."""
+FLOAT32 = "reference in float32"
+"""The side that tells an overflow of float32 itself from a fault of the graph."""
 MAPS = 3
 CELLS = 48
 """Cells of a map along each axis, at most."""
@@ -30,8 +32,8 @@ class Extremes:
     first: dict[tuple[str, str], NonFinite] = field(default_factory=dict)
     maps: dict[str, tuple[float, list[list[float]]]] = field(default_factory=dict)
 
-    def see(self, row: Comparison, found: Array, truth: Tensor) -> None:
-        """Look at a value that was compared."""
+    def see(self, row: Comparison, found: Array, truth: Tensor, near: Tensor | None = None) -> None:
+        """Look at a value that was compared; `near` is the reference's in float32, where it has it."""
         if found.dtype.kind != "f" or not found.size or not truth.is_floating_point():
             return
         size = max(float(found.max()), -float(found.min()))
@@ -41,6 +43,7 @@ class Extremes:
         sound = np.isfinite(size) and not row.problem
         own = not row.stands_for  # then the truth is the graph itself, in float64
         finite = {"graph": np.isfinite(size), "reference": sound or own or bool(torch.isfinite(truth).all())}
+        finite[FLOAT32] = near is None or not near.is_floating_point() or bool(torch.isfinite(near).all())
         for side, sound in finite.items():
             if not sound:
                 self.first.setdefault((side, str(row.case)), NonFinite(side, row.value, row.module, row.case))

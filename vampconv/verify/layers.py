@@ -23,6 +23,7 @@ from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
 from vampconv.verify.evaluation import Evaluator
 from vampconv.verify.extremes import Extremes
+from vampconv.verify.fates import REMOVED
 from vampconv.verify.provenance import false_notes, module_told
 from vampconv.verify.regions import Regions
 from vampconv.verify.result import Case, Comparison, Coverage, Fault, PartResult, Sound, Verdict
@@ -141,7 +142,9 @@ class PartVerifier:
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
             self.result.comparisons.append(_row(places[name], case, measured))
-            self.extremes.see(self.result.comparisons[-1], group[name], exact[name])
+            self.extremes.see(
+                self.result.comparisons[-1], group[name], exact[name], self.rival.known.get(name)
+            )
             for other, order in places[name].stands_for[1:]:
                 again = self.truth.record.values.get(other)
                 if again is None or not torch.equal(arranged(again, order), exact[name]):
@@ -183,14 +186,18 @@ class PartVerifier:
             self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
 
     def _cover(self, taps: Taps, case: Case) -> None:
-        """Account for every value; where ONNX Runtime's fusions leave too few, also compare those without them."""
+        """Account for every value; where ONNX Runtime's fusions leave too few, also compare those without them.
+
+        So, too, where it removed a value of the reference as though that were another one.
+        """
 
         def covered() -> Coverage:
             compared = {c.value for c in self.result.comparisons}
             return cover(self.anchors, compared, taps.swallowed, self.truth.record)
 
         coverage = covered()
-        if coverage.share < LEAST:
+        passed_over = {n for n, fate in taps.swallowed.items() if fate.startswith(REMOVED)}
+        if coverage.share < LEAST or passed_over & self.anchors.anchored.keys():
             feeds = self.subject.feeds(case)
             with Taps(self.path, self.threads, GraphOptimizationLevel.ORT_DISABLE_ALL) as plain:
                 for group in plain.chunks(feeds, AT_ONCE):

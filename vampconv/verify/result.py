@@ -131,7 +131,7 @@ class NonFinite:
     """The first producer of a NaN or an infinity."""
 
     side: str
-    """``reference``, ``graph`` or both."""
+    """``graph``, ``reference`` (in float64), or ``reference in float32``: whose it is."""
     value: str
     module: str
     case: Case

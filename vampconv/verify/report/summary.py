@@ -13,6 +13,7 @@ from vampconv.verify.result import (
     Coverage,
     Explained,
     Fault,
+    HeadRoom,
     NonFinite,
     PartResult,
     Tokens,
@@ -26,6 +27,7 @@ TOP = 20
 """As many failures or modules as are shown at once."""
 DIGITS = 9
 """Enough to tell two float32 apart."""
+FLOAT16_LARGEST = 65504.0
 TOLD = {"weights", "faults"}
 """Aspects whose failures are told of one by one."""
 ROOT = "(model)"
@@ -117,6 +119,16 @@ def tell_non_finite(n: NonFinite) -> str:
     return f"{n.value} in {n.module or ROOT} is the first that is not finite: {n.side} ({n.case})"
 
 
+def tell_head_room(rooms: Sequence[HeadRoom]) -> str:
+    """The largest magnitude of a part beside what float16 can hold, in one line."""
+    largest = rooms[0]
+    share = largest.largest / FLOAT16_LARGEST
+    beyond = sum(not room.largest <= FLOAT16_LARGEST for room in rooms)
+    told = f"the largest magnitude is {number(largest.largest)}, in {largest.module or ROOT}: "
+    told += f"{number(100 * share)} % of what float16 can hold"
+    return f"{told}; {count(beyond, 'value')} beyond it" if beyond else told
+
+
 def part_verdict(part: PartResult) -> Verdict:
     """The verdict of a part; it fails, too, where a record fails that no problem tells of."""
     return Verdict.FAIL if part_failures(part) else part.verdict
@@ -174,7 +186,7 @@ def aspects(part: PartResult) -> dict[str, list[str] | None]:
 def _is_matched(n: NonFinite, others: Iterable[NonFinite]) -> bool:
     """Whether both the reference and the graph make something that is not finite at this value."""
     here = {other.side for other in others if (other.value, other.case) == (n.value, n.case)}
-    return not here <= {"graph"} and not here <= {"reference"}
+    return n.side not in {"graph", "reference"} or {"graph", "reference"} <= here
 
 
 def is_empty(part: PartResult) -> bool:
