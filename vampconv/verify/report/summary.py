@@ -16,6 +16,7 @@ from vampconv.verify.result import (
     HeadRoom,
     NonFinite,
     PartResult,
+    Sound,
     Tokens,
     Verdict,
     Verification,
@@ -117,6 +118,12 @@ def tell_fault(f: Fault) -> str:
 def tell_non_finite(n: NonFinite) -> str:
     """The producer of a NaN or an infinity in one line."""
     return f"{n.value} in {n.module or ROOT} is the first that is not finite: {n.side} ({n.case})"
+
+
+def tell_sound(sound: Sound) -> str:
+    """How far the sound of ONNX Runtime is from the reference's, in one line."""
+    difference = error(sound.largest_difference)
+    return f"{sound.part}, {number(sound.snr_db)} dB signal to noise, largest difference {difference}"
 
 
 def tell_head_room(rooms: Sequence[HeadRoom]) -> str:
