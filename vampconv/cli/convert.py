@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vampconv.cli.common import PATH, console, print_json, progress, require_torch
+from vampconv.cli.common import PATH, console, print_json, progress, require_extra
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
 
@@ -84,7 +84,7 @@ def quick_check(rules: Sequence[Path], enable: Sequence[str], *, dry_run: bool) 
     """What ``--verify`` does before a bundle is put in place."""
     if dry_run:
         raise UsageError("--verify looks at the files, and --dry-run writes none", "leave one of them out")
-    require_torch()
+    require_extra()
     from vampconv.verify.verify import quick
 
     return partial(quick, rules=rules, enable=enable)

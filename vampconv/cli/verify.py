@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vampconv.cli.common import PATH, Sizes, console, progress, require_torch
+from vampconv.cli.common import PATH, Sizes, console, progress, require_extra
 from vampconv.errors import VerificationError
 
 
@@ -38,7 +38,7 @@ def verify(
 
     The bundle is the one in or right under this directory, unless it is given.
     """
-    require_torch()
+    require_extra()
     from vampconv.verify import report
     from vampconv.verify.verify import Request
     from vampconv.verify.verify import verify as verify_bundle

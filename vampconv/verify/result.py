@@ -52,8 +52,8 @@ class Comparison:
     case: Case
     shape: tuple[int, ...]
     error_ort: float
-    error_torch: float
-    """That of torch in float32."""
+    error_torch: float | None
+    """That of torch in float32; None where it was not measured: in a value that the reference has not, if it passes."""
     bound: float
     """``max(4·e, 16·2⁻²⁴)``, e the largest error of torch in this value and in those of the reference that it is
     made of."""
@@ -131,7 +131,7 @@ class NonFinite:
     """The first producer of a NaN or an infinity."""
 
     side: str
-    """``reference``, ``graph`` or both."""
+    """``graph``, ``reference`` (in float64), or ``reference in float32``: whose it is."""
     value: str
     module: str
     case: Case
@@ -154,7 +154,7 @@ class Fault:
     stands_for: str
     module: str
     error: float
-    """Relative L2 error in float64, of the region alone."""
+    """Relative L2 error in float64, of the region alone, on those of its inputs that show it most."""
     rules: tuple[str, ...]
     """Rules without which the region is right; if there are none, all that made it."""
     proven: bool
