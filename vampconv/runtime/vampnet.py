@@ -17,11 +17,12 @@ from vampconv.runtime.checks import check_channels, check_codes
 from vampconv.runtime.controls import Controls
 from vampconv.runtime.masks.beat import BeatOptions, beat_mask
 from vampconv.runtime.masks.build import MaskOptions, build_mask
-from vampconv.runtime.masks.onset import onset_steps
+from vampconv.runtime.audio.onsets import onset_steps
 from vampconv.runtime.parts import Parts
 from vampconv.runtime.sampling.generate import StepDone, generate
 from vampconv.runtime.sampling.noise import GenerationNoise, NoiseSource, Part
 from vampconv.runtime.sampling.options import Sampling
+from vampconv.runtime.sampling.seeded import generation_source, source
 from vampconv.runtime.vamping import Progress, Vamped, Vamping
 
 Audio = NDArray[np.float32]
@@ -90,7 +91,7 @@ class VampNet(Parts):
         self,
         codes: Codes,
         *,
-        noise: NoiseSource,
+        noise: NoiseSource | int | None = None,
         audio: Audio | None = None,
         sample_rate: int | None = None,
         **options: Any,
@@ -102,7 +103,7 @@ class VampNet(Parts):
         codes
             Int64 [batch, n_codebooks, time].
         noise
-            All draws.
+            All draws, or a seed for them; by default a seed that no one knows.
         audio, sample_rate
             Float32 [1, channels, samples], and its rate in Hz (by default that of the bundle), for a mask of onsets.
             As in the original the first channel counts, and its steps are as many samples as the codes' at any rate.
@@ -118,10 +119,16 @@ class VampNet(Parts):
             check_channels(audio)
             onsets = onset_steps(audio[0, 0], sample_rate or self.sample_rate, self.hop)
         shape = (codes.shape[0], codes.shape[1], codes.shape[2])
-        return build_mask(shape, wanted, noise, self.sample_rate / self.hop, onsets).astype(np.int64)
+        return build_mask(shape, wanted, source(noise), self.sample_rate / self.hop, onsets).astype(np.int64)
 
     def beat_mask(
-        self, codes: Codes, audio: Audio, sample_rate: int, *, noise: NoiseSource, **options: Any
+        self,
+        codes: Codes,
+        audio: Audio,
+        sample_rate: int,
+        *,
+        noise: NoiseSource | int | None = None,
+        **options: Any,
     ) -> Codes:
         """A mask of beats, int64 [batch, n_codebooks, time]: 0 at beats and 1 elsewhere, or the reverse.
 
@@ -132,14 +139,14 @@ class VampNet(Parts):
         audio, sample_rate
             Float32 [1, channels, samples], and its rate in Hz.
         noise
-            All draws.
+            All draws, or a seed for them; by default a seed that no one knows.
         options
             As for `BeatOptions`.
 
         """
         self._check_codes(codes)
         beats = self.beat_tracker.find(audio, sample_rate)
-        mask = beat_mask(codes.shape[-1], beats, self.s2t, BeatOptions(**options), noise)
+        mask = beat_mask(codes.shape[-1], beats, self.s2t, BeatOptions(**options), source(noise))
         return np.broadcast_to(mask, codes.shape).astype(np.int64)
 
     def generate(
@@ -148,7 +155,7 @@ class VampNet(Parts):
         codes: Codes,
         mask: NDArray[Any] | None = None,
         *,
-        noise: GenerationNoise,
+        noise: GenerationNoise | int | None = None,
         ctrls: Arrays | None = None,
         ctrl_masks: Arrays | None = None,
         on_step: StepDone | None = None,
@@ -166,7 +173,7 @@ class VampNet(Parts):
             1 for codes to be made anew: [batch, n_codebooks, time] or [batch, time]; all, by default. The last
             two leave conditioning codebooks as they are.
         noise
-            The draws of this run.
+            The draws of this run, or a seed for them; by default a seed that no one knows.
         ctrls, ctrl_masks
             Of a model with controls, as for `Controls`.
         on_step
@@ -184,7 +191,9 @@ class VampNet(Parts):
         if mask is None or mask.ndim == 2:
             chosen[:, : model.n_conditioning_codebooks] = False
         controls = Controls.of(model.ctrl_dims, ctrls, ctrl_masks, shape[0], shape[2]) if ctrls else None
-        return generate(model, codes, chosen, noise, Sampling(**sampling), controls, on_step)
+        return generate(
+            model, codes, chosen, generation_source(noise), Sampling(**sampling), controls, on_step
+        )
 
     def vamp(self, codes: Codes, mask: NDArray[Any], **options: Any) -> Vamped:
         """New codes where the mask is 1: the coarse model, then the coarse-to-fine model; see `stream`."""
@@ -196,7 +205,7 @@ class VampNet(Parts):
         codes: Codes,
         mask: NDArray[Any],
         *,
-        noise: NoiseSource,
+        noise: NoiseSource | int | None = None,
         batch_size: int | None = None,
         feedback_steps: int = 1,
         time_stretch_factor: int = 1,
@@ -214,7 +223,7 @@ class VampNet(Parts):
         mask
             1 for codes to be made anew: [batch, n_codebooks, time] or [batch, time].
         noise
-            All draws.
+            All draws, or a seed for them; by default a seed that no one knows.
         batch_size
             So many variations of codes of batch 1.
         feedback_steps
@@ -246,7 +255,7 @@ class VampNet(Parts):
             fine=self.c2f,
             coarse_length=self._chunk_length("coarse"),
             fine_length=self._chunk_length("c2f"),
-            noise=noise,
+            noise=source(noise),
             options=options,
             feedback_steps=feedback_steps,
             controls=controls,

@@ -94,8 +94,8 @@ def beat_mask(
         if not counts:
             continue
         kept = steps[:: factor or 1].tolist()
-        coins = noise.bernoulli(purpose, 1 - options.dropout, (len(kept), before + after))
-        for step, row in zip(kept, coins, strict=True):
+        coins = noise.bernoulli(purpose, 1 - options.dropout, (1, before + after, len(kept)))[0]
+        for step, row in zip(kept, coins.T, strict=True):
             first = step - before
             inside = slice(max(0, first), max(0, min(time, step + after)))
             mask[inside] = row[inside.start - first :][: inside.stop - inside.start]

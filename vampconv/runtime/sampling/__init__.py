@@ -4,6 +4,7 @@ from vampconv.runtime.sampling.generate import generate
 from vampconv.runtime.sampling.noise import GenerationNoise, NoiseSource
 from vampconv.runtime.sampling.options import Sampling
 from vampconv.runtime.sampling.recorded import RecordedGeneration, RecordedNoise
+from vampconv.runtime.sampling.seeded import SeededNoise
 
 __all__ = [
     "GenerationNoise",
@@ -11,5 +12,6 @@ __all__ = [
     "RecordedGeneration",
     "RecordedNoise",
     "Sampling",
+    "SeededNoise",
     "generate",
 ]

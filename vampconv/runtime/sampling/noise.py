@@ -40,7 +40,10 @@ class NoiseSource(Protocol):
         ...
 
     def bernoulli(self, purpose: Purpose, probability: float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Independent booleans that are true with a probability from 0 (never) to 1 (always)."""
+        """Independent booleans that are true with a probability from 0 (never) to 1 (always).
+
+        The shape is [batch, …, time], or of beats instead of time.
+        """
         ...
 
     def integers(self, purpose: Purpose, high: int, count: int) -> NDArray[np.int64]:

@@ -54,6 +54,8 @@ def draw(logits: Floats, exponential: Floats | None, options: Sampling) -> tuple
     for start in range(0, len(flat), step):
         part = slice(start, start + step)
         block = flat[part]
+        if not np.isfinite(block.max(axis=-1)).all():
+            raise BadInputError("the model's logits are not finite", "vampconv verify the bundle")
         filter_logits(block, options)
         if noise is None:
             tokens[part] = block.argmax(axis=-1)
@@ -70,7 +72,4 @@ def _softmax(block: Floats, temperature: float) -> None:
         block /= np.float32(temperature)
     block -= block.max(axis=-1, keepdims=True)
     np.exp(block, out=block)
-    total = block.sum(axis=-1, keepdims=True)
-    if not np.isfinite(total).all():
-        raise BadInputError("the model's logits are not finite", "vampconv verify the bundle")
-    block /= total
+    block /= block.sum(axis=-1, keepdims=True)
