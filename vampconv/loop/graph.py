@@ -40,7 +40,7 @@ def build_loop(transformer: ir.Model, architecture: Mapping[str, Any], *, replay
     """
     sizes = Sizes.of(architecture)
     graft = Transplant(transformer.graph)
-    shape = ["batch", sizes.n_codebooks, "time"]
+    shape: list[int | str | None] = ["batch", sizes.n_codebooks, "time"]
     given = [port(name, _INT, shape) for name in ("codes", "mask")]
     given += [port("steps", _INT, []), *(_draws(sizes) if replay else [port("seed", _INT, [])])]
     given += [port(name, _FLOAT, []) for name in OPTIONS]

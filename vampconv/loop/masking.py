@@ -19,7 +19,7 @@ def least_confident(op: Ops, confidence: Any, count: Any) -> Any:
 
 
 def confidences(op: Ops, p: Any, tokens: Any, masked: Any, temperature: Any, gumbel: Any) -> Any:
-    """log p(token) + temperature·gumbel, and infinite where nothing was masked; float32 [batch, rows].
+    """The sum log p(token) + temperature·gumbel, and infinite where nothing was masked; float32 [batch, rows].
 
     Parameters
     ----------

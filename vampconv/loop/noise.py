@@ -41,7 +41,7 @@ def rows(op: Ops, state: Any, items: Any, count: Any) -> tuple[Any, Any]:
 
 def columns(op: Ops, state: Any, vocab: int) -> tuple[Any, Any]:
     """The two numbers of every column, int64 [vocab] each."""
-    return _pair(op, mix(op, mix(op, state, COLUMN), np.arange(vocab, dtype=np.int64)))
+    return _pair(op, mix(op, mix(op, state, COLUMN), op.Range(0, vocab, 1)))
 
 
 def words(op: Ops, row: tuple[Any, Any], column: tuple[Any, Any]) -> Any:

@@ -15,7 +15,7 @@ COSINE = tuple((-1.0) ** (n // 2) / math.factorial(n) for n in range(24, -1, -2)
 
 
 def progress(op: Ops, step: Any, steps: Any) -> Any:
-    """r = (step + 1)/steps, float32 []."""
+    """The noise level r = (step + 1)/steps, float32 []."""
     return op.Div(op.Cast(op.Add(step, 1), to=_FLOAT), op.Cast(steps, to=_FLOAT))
 
 

@@ -53,7 +53,7 @@ class Sampler:
         start = op.Where(op.Equal(self.inputs["mask"], 0), codes, self.sizes.vocab)
         count = op.ReduceSum(op.Cast(op.Equal(start, self.sizes.vocab), to=_INT), keepdims=0)
         state = noise.seeded(op, self.inputs["seed"]) if "seed" in self.inputs else None
-        shape = ["batch", self.sizes.n_codebooks, "time"]
+        shape: list[int | str | None] = ["batch", self.sizes.n_codebooks, "time"]
         step, going = port("step", _INT, []), port("going", _BOOL, [])
         masked, sampled = port("masked_codes", _INT, shape), port("sampled_codes", _INT, shape)
 

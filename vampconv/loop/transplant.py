@@ -38,8 +38,8 @@ class Transplant:
         """Add its nodes to the graph that `op` builds; return its output."""
         values = dict(self.values)
         for value in self.source.inputs:
-            if value.name in inputs:
-                values[value] = inputs[value.name]
+            if (name := value.name or "") in inputs:
+                values[value] = inputs[name]
         for node in self.source:
             op.nodes.append(_copy_node(node, values))
         return values[self.source.outputs[0]]
