@@ -28,6 +28,9 @@ from vampconv.opsets import OLDEST
 @click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
 @click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
 @click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
+@click.option(
+    "--loop/--no-loop", "loops", default=True, help="Write the sampling loops as graphs, too [yes]."
+)
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @click.option(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vampconv.convert.inputs import open_inputs
+from vampconv.convert.loops import make_loops
 from vampconv.convert.plan import Part, Plan, make_plan
 from vampconv.emit.commit import check_output, staged
 from vampconv.emit.computed import compute_weights
@@ -48,6 +49,8 @@ class Request:
     force: bool = False
     add: bool = False
     dry_run: bool = False
+    loops: bool = True
+    """Whether the sampling loops are written, too."""
     check: Check | None = None
     """Raises an error if the bundle is not right; nothing is written then."""
 
@@ -98,7 +101,8 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             check_output(request.bundle(), replace=request.force or request.add)
             plan = make_plan(inputs, options, stack)
             _for_each_part(plan, advance, lambda part, count: compute_weights(part.model, count))
-            return Conversion(request.bundle(), _describe(plan, []), plan.notes, dry_run=True)
+            content = _describe(plan, [], None, loops=request.loops)
+            return Conversion(request.bundle(), content, plan.notes, dry_run=True)
         with staged(request.bundle(), force=request.force, keep_manifested=request.add) as directory:
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
@@ -107,7 +111,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
             wait(hashes)
-            content = _describe(plan, written)
+            content = _describe(plan, written, directory, loops=request.loops)
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
@@ -132,11 +136,16 @@ def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[
     return results
 
 
-def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str, Any]:
+def _describe(
+    plan: Plan, written: Sequence[Sequence[WrittenFile]], directory: Path | None, *, loops: bool
+) -> dict[str, Any]:
+    """The manifest; the loops are made on the way, and written to the directory if there is one."""
     files = written or [[WrittenFile(f"{part.name}.onnx", 0, "")] for part in plan.parts]
-    models = {
-        part.name: model_entry(part.model, own, part.architecture, part.log.counts(), part.weights)
-        for part, own in zip(plan.parts, files, strict=True)
-    }
+    models, around, more = {}, {}, []
+    for part, own in zip(plan.parts, files, strict=True):
+        models[part.name] = model_entry(part.model, own, part.architecture, part.log.counts(), part.weights)
+        for name, entry, file in make_loops(part, models[part.name]["data"], directory) if loops else ():
+            around[name] = entry
+            more += [file] if file else []
     checkpoints = [checkpoint_entry(account) for account in plan.ledger.accounts]
-    return manifest(models, checkpoints, [f for own in written for f in own], plan.facts)
+    return manifest(models, around, checkpoints, [*(f for own in written for f in own), *more], plan.facts)
