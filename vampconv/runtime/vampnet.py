@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from vampconv.errors import BadInputError, UsageError
 from vampconv.runtime.arguments import batch_of, check_count, stretched, whole_mask, with_codebooks
+from vampconv.runtime.audio.onsets import onset_steps
 from vampconv.runtime.audio.preprocess import LOUDNESS, Preprocessed, preprocess
 from vampconv.runtime.checks import check_channels, check_codes
 from vampconv.runtime.controls import Controls
 from vampconv.runtime.masks.beat import BeatOptions, beat_mask
 from vampconv.runtime.masks.build import MaskOptions, build_mask
-from vampconv.runtime.audio.onsets import onset_steps
 from vampconv.runtime.parts import Parts
 from vampconv.runtime.sampling.generate import StepDone, generate
 from vampconv.runtime.sampling.noise import GenerationNoise, NoiseSource, Part
