@@ -91,7 +91,8 @@ def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Ar
         "n": min(steps, architecture.get("n_codebooks", 1)),
         "samples": samples,
         "steps": LOOP_STEPS,
-        "rows": steps * (architecture.get("n_codebooks", 1) - architecture.get("n_conditioning_codebooks", 0)),
+        "rows": steps
+        * (architecture.get("n_codebooks", 1) - architecture.get("n_conditioning_codebooks", 0)),
     }
     chosen = {"steps": LOOP_STEPS, "seed": 0}
     feeds: dict[str, Array] = {}
