@@ -51,21 +51,28 @@ def main(layers: int, dim: int, length: int, steps: int, rounds: int, threads: i
         convert(Request([folder / "coarse.pth"], folder / "bundle"))
         candidates = contestants(folder / "bundle", length, steps, threads)
         times: dict[str, list[float]] = {name: [] for name in candidates}
+        busy: dict[str, list[float]] = {name: [] for name in candidates}
         for turn in range(rounds + 1):
             for name, run in candidates.items():
-                start = time.perf_counter()
+                start, used = time.perf_counter(), time.process_time()
                 run()
                 if turn:
                     times[name].append((time.perf_counter() - start) / steps * 1e3)
+                    busy[name].append((time.process_time() - used) / steps * 1e3)
     title = f"{layers} layers, {length} × 4 tokens of 1024, {steps} steps, {threads} threads, "
     title += f"{platform.machine()}, onnxruntime {version('onnxruntime')}"
-    table = Table("", "ms per step", "all runs", "beyond a forward", title=title, title_justify="left")
-    base = times["coarse.onnx alone"]
+    heads = ("", "ms per step", "all runs", "beyond a forward", "CPU ms", "beyond a forward")
+    table = Table(*heads, title=title, title_justify="left")
     for name, runs in times.items():
-        more = statistics.median(a - b for a, b in zip(runs, base, strict=True))
         every = " ".join(f"{t:.1f}" for t in runs)
-        table.add_row(name, f"{statistics.median(runs):.1f}", every, f"{more:.1f}")
+        table.add_row(name, *_tell(times, name)[:1], every, *_tell(times, name)[1:], *_tell(busy, name))
     Console(width=130).print(table)
+
+
+def _tell(times: dict[str, list[float]], name: str) -> tuple[str, str]:
+    """The median, and that of the differences to the forward pass of the same turn."""
+    more = statistics.median(a - b for a, b in zip(times[name], times["coarse.onnx alone"], strict=True))
+    return f"{statistics.median(times[name]):.1f}", f"{more:.1f}"
 
 
 def contestants(bundle: Path, length: int, steps: int, threads: int) -> dict[str, Callable[[], Any]]:

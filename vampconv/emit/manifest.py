@@ -126,6 +126,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise InputOutputError(
             f"{path} is not a manifest of format {FORMAT}", "convert again with this version"
         )
+    content.setdefault("loops", {})  # absent where an earlier version wrote it
     damage = _damage(content)
     if damage:
         raise InputOutputError(f"{path} is damaged: {damage}", "convert again with --force")
@@ -136,10 +137,10 @@ def _damage(content: Mapping[str, Any]) -> str | None:
     """What of a manifest is not as it was written, so far as readers rely on it."""
     parts = (
         ("models", dict),
-        ("loops", dict),
         ("checkpoints", list),
         ("files", dict),
         ("chunk_seconds", dict),
+        ("loops", dict),
     )
     missing = [key for key, kind in parts if not isinstance(content.get(key), kind)]
     if missing:
