@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 @click.option("--disable", multiple=True, metavar="NAME", help="Do not use a rule, or the rules of a plugin.")
 @click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
 @click.option("--audit", is_flag=True, help="Check every firing of every rule on the weights that it met.")
+@click.option(
+    "--loop/--no-loop", "loops", default=True, help="Write the sampling loops as graphs, too [yes]."
+)
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @click.option(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vampconv.convert.inputs import open_inputs
+from vampconv.convert.loops import make_loops
 from vampconv.convert.plan import Part, Plan, make_plan
 from vampconv.emit.commit import check_output, staged
 from vampconv.emit.computed import compute_weights
@@ -20,7 +21,6 @@ from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
-from vampconv.passes.pipeline import Options
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.validation import RuleRecord
 
@@ -53,6 +53,8 @@ class Request:
     dry_run: bool = False
     audit: bool = False
     """Hold every firing of every rule against its claim, on the weights that it met."""
+    loops: bool = True
+    """Whether the sampling loops are written, too."""
     check: Check | None = None
     """Raises an error if the bundle is not right; nothing is written then."""
 
@@ -107,7 +109,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             _for_each_part(plan, advance, lambda part, count: compute_weights(part.model, count))
             return Conversion(
                 request.bundle(),
-                _describe(plan, [], options, plugins),
+                _describe(plan, [], None, request, plugins),
                 plan.notes,
                 dry_run=True,
                 audit=_audit(request, plan),
@@ -120,7 +122,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
             wait(hashes)
-            content = _describe(plan, written, options, plugins)
+            content = _describe(plan, written, directory, request, plugins)
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
@@ -150,16 +152,25 @@ def _audit(request: Request, plan: Plan) -> Mapping[str, Sequence[RuleRecord]] |
 
 
 def _describe(
-    plan: Plan, written: Sequence[Sequence[WrittenFile]], options: Options, plugins: Plugins
+    plan: Plan,
+    written: Sequence[Sequence[WrittenFile]],
+    directory: Path | None,
+    request: Request,
+    plugins: Plugins,
 ) -> dict[str, Any]:
+    """The manifest; the loops are made on the way, and written to the directory if there is one."""
     files = written or [[WrittenFile(f"{part.name}.onnx", 0, "")] for part in plan.parts]
-    models = {
-        part.name: model_entry(
-            part.model, own, part.architecture, part.log.counts(), part.weights, options.target
+    models, around, more = {}, {}, []
+    for part, own in zip(plan.parts, files, strict=True):
+        entry = model_entry(
+            part.model, own, part.architecture, part.log.counts(), part.weights, request.target
         )
-        for part, own in zip(plan.parts, files, strict=True)
-    }
+        models[part.name] = entry
+        for name, loop, file in make_loops(part, entry["data"], directory) if request.loops else ():
+            around[name] = loop
+            more += [file] if file else []
     checkpoints = [checkpoint_entry(account) for account in plan.ledger.accounts]
     fired = {rule for part in plan.parts for rule in part.log.counts()}
     in_use = plugins.as_json(fired, {account.kind for account in plan.ledger.accounts})
-    return manifest(models, checkpoints, [f for own in written for f in own], plan.facts, in_use)
+    every = [*(f for own in written for f in own), *more]
+    return manifest(models, around, checkpoints, every, plan.facts, in_use)

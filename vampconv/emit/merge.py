@@ -24,6 +24,8 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: entry for name, entry in old["models"].items() if name not in new["models"]}
     models = dict(sorted((kept | new["models"]).items(), key=_place))
     checkpoints = _checkpoints(old, new, models, kept)
+    loops = {name: loop for name, loop in old["loops"].items() if loop["of"] in kept} | new["loops"]
+    loops = dict(sorted(loops.items(), key=lambda item: _place((item[1]["of"], None))))
     seconds, files = old["chunk_seconds"] | new["chunk_seconds"], old["files"] | new["files"]
     return {
         **old,
@@ -31,8 +33,13 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         "chunk_seconds": {name: seconds[name] for name in models if name in seconds},
         "plugins": _plugins(old, new, models, checkpoints),
         "models": models,
+        "loops": loops,
         "checkpoints": checkpoints,
-        "files": {f: files[f] for entry in models.values() for f in (entry["file"], *entry["data"])},
+        "files": {
+            f: files[f]
+            for entry in (*models.values(), *loops.values())
+            for f in (entry["file"], *entry["data"])
+        },
     }
 
 

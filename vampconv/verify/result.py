@@ -175,6 +175,17 @@ class Sound:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class LoopCheck:
+    """A sampling loop against the loop in float64 around the reference."""
+
+    file: str
+    tokens: int
+    """How many were compared."""
+    wrong: int
+    problem: str = ""
+
+
 @dataclass
 class PartResult:
     """All that was found of one model of the bundle."""
@@ -188,6 +199,8 @@ class PartResult:
     head_room: list[HeadRoom] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     sounds: list[Sound] = field(default_factory=list)
+    loops: list[LoopCheck] = field(default_factory=list)
+    """The sampling loops around this model."""
     heat_maps: dict[str, list[list[float]]] = field(default_factory=dict)
     """Of the worst values: mean relative error by [time, feature] cell."""
     problems: list[str] = field(default_factory=list)
@@ -206,6 +219,7 @@ class PartResult:
             or unsure
             or flipped
             or self.taps_agree is False
+            or any(loop.problem for loop in self.loops)
             or not self.comparisons
         ):
             return Verdict.FAIL

@@ -22,6 +22,7 @@ from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.listening import listen
 from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
+from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
@@ -154,6 +155,9 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 )
                 results[part] = verifier.run(cases)
                 results[part].weights = weights.get(part, [])
+                around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
+                checker = LoopVerifier(bundle, verifier.references.exact, request.threads)
+                results[part].loops = list(checker.run(around))
                 if part == "decoder" and request.audio is not None:
                     listen(request.audio, verifier.references, bundle, results, request.audio_directory)
                 if request.bisect:
@@ -210,10 +214,14 @@ def _only(parts: Sequence[str] | None, manifest: dict[str, Any]) -> dict[str, An
         return manifest
     models = {part: manifest["models"][part] for part in parts}
     used = {label for recipe in recipes({**manifest, "models": models}) for label in recipe.checkpoints}
-    files = {file for entry in models.values() for file in (entry["file"], *entry["data"])}
+    loops = {name: loop for name, loop in manifest["loops"].items() if loop["of"] in models}
+    files = {
+        file for entry in (*models.values(), *loops.values()) for file in (entry["file"], *entry["data"])
+    }
     return {
         **manifest,
         "models": models,
+        "loops": loops,
         "checkpoints": [c for c in manifest["checkpoints"] if c["file"] in used],
         "files": {name: entry for name, entry in manifest["files"].items() if name in files},
     }

@@ -184,6 +184,7 @@ def aspects(part: PartResult) -> dict[str, list[str] | None]:
         "coverage": [f"unaccounted for: {shortened(lost)}"] * bool(lost) if coverage else None,
         "tokens": [f"{count(tokens.real, 'token')} REAL"] * bool(tokens.real) if tokens else None,
         "weights": [f"{w.file}:{w.name}: {tell_weight(w)}" for w in weights] if part.weights else None,
+        "loops": [f"{x.file}: {x.problem}" for x in part.loops if x.problem] if part.loops else None,
         "taps": None if part.taps_agree is None else ["outputs change when tapped"] * (not part.taps_agree),
         "non-finite": [tell_non_finite(n) for n in one_sided],
         "faults": [f"{f.value}: {tell_fault(f)}" for f in part.faults],

@@ -24,6 +24,9 @@ def show(console: Console, verification: Verification, *, layerwise: bool = Fals
     for part in verification.parts:
         _show_extremes(console, part)
         _show_sounds(console, part)
+    for loop in (loop for part in verification.parts for loop in part.loops):
+        told = f"{loop.tokens - loop.wrong:,} of {count(loop.tokens, 'token')} as in float64"
+        _line(console, f"{_plain(loop.file)}: {told}")
     _show_failures(console, verification)
     final = summary.verdict(verification)
     _line(console, f"{_verdict(final)}: {escape(summary.headline(verification))}")
