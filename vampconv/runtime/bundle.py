@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from vampconv.errors import InputOutputError
+from vampconv.errors import InputOutputError, UsageError
 
 MANIFEST = "vampconv.json"
 FORMAT = 1
+
+
+def find_bundle(path: Path | None = None) -> Path:
+    """The bundle that is meant: the given one, or else the one here or right under here.
+
+    Raises
+    ------
+    UsageError
+        If none was given, and none or several are here.
+    InputOutputError
+        If what was given is no bundle.
+
+    """
+    if path is not None:
+        if not _is_bundle(path):
+            told = f"is not a bundle: it has no {MANIFEST}" if os.path.lexists(path) else "does not exist"
+            raise InputOutputError(f"{path} {told}", "give a directory that `vampconv convert` wrote")
+        return path
+    here = Path.cwd()
+    if _is_bundle(here):
+        return here
+    try:
+        entries = sorted(here.iterdir())
+    except OSError as error:
+        raise InputOutputError(f"{here} cannot be read: {error.strerror}", "name the bundle") from error
+    under = [p for p in entries if not p.name.startswith(".") and _is_bundle(p)]
+    if len(under) != 1:
+        listed = ", ".join(p.name for p in under)
+        told = f"there are several bundles here: {listed}" if under else "there is no bundle here"
+        raise UsageError(told, "name the one you mean" if under else "name the directory of a bundle")
+    return Path(under[0].name)
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        return (path / MANIFEST).is_file()
+    except OSError:
+        return False
 
 
 class Bundle:

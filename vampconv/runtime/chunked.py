@@ -92,8 +92,11 @@ class ChunkedModel:
 
     def _piece(self, x: Array, job: tuple[int, Chunk]) -> Array:
         row, chunk = job
-        output = self._run(np.ascontiguousarray(x[row : row + 1, ..., chunk.start : chunk.stop]))
-        return output[..., chunk.first : chunk.last].copy()
+        return self.piece(np.ascontiguousarray(x[row : row + 1, ..., chunk.start : chunk.stop]), chunk)
+
+    def piece(self, x: Array, chunk: Chunk) -> Array:
+        """The outputs that are kept of a chunk's inputs x [1, …, time]."""
+        return self._run(x)[..., chunk.first : chunk.last].copy()
 
     def _run(self, x: Array) -> Array:
         return np.asarray(self.session.run(None, {self.session.get_inputs()[0].name: x})[0])

@@ -37,22 +37,40 @@ def cut(field: ReceptiveField, length: int, parts: int) -> list[Chunk]:
         How many chunks are wanted.
 
     """
-    periods, per_period = ceil(length / field.period), int(field.period / field.jump)
+    periods = ceil(length / field.period)
     advance = ceil(periods / parts)
-    certain = (length - field.lost) / field.jump
-    begins = [b for b in range(0, periods, advance) if b == 0 or b * per_period < certain]
-    chunks = []
-    for begin in begins:
-        first, last = begin * per_period, (begin + advance) * per_period
-        needed = min(field.jump * first - field.left, length - field.least)
-        start = max(0, needed // field.period * field.period)
-        stop = min(length, max(field.window(last - 1)[1] + 1, start + ceil(field.least)))
-        before = int(start / field.jump)
-        if begin == begins[-1]:
-            chunks.append(Chunk(start, length, first - before, None))
-        else:
-            chunks.append(Chunk(start, stop, first - before, last - before))
-    return chunks
+    begins = [b for b in range(0, periods, advance) if begins_certainly(field, b, length)]
+    return [chunk_at(field, begin, advance, length, last=begin == begins[-1]) for begin in begins]
+
+
+def begins_certainly(field: ReceptiveField, begin: int, length: int) -> bool:
+    """Whether there are outputs from a period on, of so many inputs."""
+    return begin == 0 or begin * int(field.period / field.jump) < (length - field.lost) / field.jump
+
+
+def chunk_at(field: ReceptiveField, begin: int, advance: int, length: int, *, last: bool) -> Chunk:
+    """The chunk from a period on, `advance` periods long or, if it is the last one, up to the end."""
+    per_period = int(field.period / field.jump)
+    first, end = begin * per_period, (begin + advance) * per_period
+    start = start_of(field, begin, length)
+    before = int(start / field.jump)
+    if last:
+        return Chunk(start, length, first - before, None)
+    stop = min(length, stop_of(field, begin, advance, start))
+    return Chunk(start, stop, first - before, end - before)
+
+
+def start_of(field: ReceptiveField, begin: int, length: int) -> int:
+    """The first input that a chunk from a period on needs."""
+    first = begin * int(field.period / field.jump)
+    needed = min(field.jump * first - field.left, length - field.least)
+    return max(0, needed // field.period * field.period)
+
+
+def stop_of(field: ReceptiveField, begin: int, advance: int, start: int) -> int:
+    """One past the last input that a chunk needs that is not the last."""
+    end = (begin + advance) * int(field.period / field.jump)
+    return max(field.window(end - 1)[1] + 1, start + ceil(field.least))
 
 
 def parts_of(length: int, rows: int, workers: int, most: int, least: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vampconv.runtime.bundle import Bundle
 from vampconv.runtime.checks import check_audio, check_codes
 from vampconv.runtime.chunked import ChunkedModel
+from vampconv.runtime.streamed import streamed
 
 SECONDS_AT_ONCE = 10.4
 """Audio that is in work at a time, in all workers together."""
@@ -105,7 +106,29 @@ class Codec:
         check_codes(codes, self.n_codebooks, self.codebook_size)
         return self.decoder(codes)
 
+    def encode_stream(self, pieces: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.int64]]:
+        """Stretches of the codes of audio that comes in pieces float32 [batch, 1, samples], each when it is made."""
+        return streamed(self.encoder, map(_checked, pieces))
+
+    def decode_stream(self, pieces: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
+        """Stretches of the audio of codes that come in pieces int64 [batch, n, time], each when it is made."""
+        return streamed(self.decoder, map(self._checked_codes, pieces))
+
+    def release(self) -> None:
+        """Let go of the models; they are loaded again when they are used."""
+        for name in self.paths:
+            self.__dict__.pop(name, None)
+
+    def _checked_codes(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        check_codes(codes, self.n_codebooks, self.codebook_size)
+        return codes
+
     def _model(self, part: str, per_second: float) -> ChunkedModel:
         longest = None if self.chunk_seconds is None else max(1, int(self.chunk_seconds * per_second))
         budget = max(1, int(self.seconds * per_second))
         return ChunkedModel(self.paths[part], budget=budget, workers=self.workers, longest=longest)
+
+
+def _checked(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    check_audio(audio)
+    return audio

@@ -61,6 +61,69 @@ def resample(audio: Audio, old_rate: int, new_rate: int) -> Audio:
     return resampled
 
 
+class Resampler:
+    """Resamples audio that comes in pieces, bit for bit to what `resample` makes of the whole.
+
+    Parameters
+    ----------
+    old_rate, new_rate
+        In Hz.
+
+    Raises
+    ------
+    BadInputError
+        If a rate is no positive integer.
+    LimitError
+        If the rates have next to nothing in common.
+
+    """
+
+    def __init__(self, old_rate: int, new_rate: int) -> None:
+        self.old, self.new = _reduced(check_rate(old_rate), check_rate(new_rate), 0)
+        self.taps, self.reach, self.late = (
+            _filter(self.old, self.new) if self.old != self.new else (np.empty(0, np.float32), 0, 0)
+        )
+        self.least = self.reach + math.ceil(MOST_OFF * self.old / self.new)
+        self.samples, self.steps = 0, 0
+        self.held: Audio | None = None
+
+    def add(self, audio: Audio) -> Audio:
+        """What follows from more audio float32 [..., samples], as far as it is certain."""
+        check_samples(audio)
+        self.samples += audio.shape[-1]
+        if self.old == self.new:
+            return audio
+        before = np.repeat(audio[..., :1], self.reach, axis=-1) if self.held is None else self.held
+        self.held = np.concatenate((before, audio), axis=-1)
+        return self._make(max(0, (self.samples - self.least) // self.old - self.steps))
+
+    def finish(self) -> Audio:
+        """The rest, after all audio was added."""
+        if self.held is None:
+            return np.empty(0, np.float32)
+        rest = resampled_length(self.samples, self.old, self.new) - self.steps * self.new
+        steps = self.samples // self.old + 1 - self.steps
+        missing = steps * self.old + 2 * self.reach - self.held.shape[-1]
+        last = np.repeat(self.held[..., -1:], max(0, missing), axis=-1)
+        self.held = np.concatenate((self.held, last), axis=-1)
+        return self._make(steps)[..., :rest]
+
+    def _make(self, steps: int) -> Audio:
+        assert self.held is not None
+        used = self.held[..., : steps * self.old + 2 * self.reach]
+        made = np.empty((*used.shape[:-1], steps * self.new), np.float32)
+        if steps:
+            found = upfirdn(self.taps, used, self.new, self.old)
+            made[...] = found[..., self.late : self.late + made.shape[-1]]
+            self.held = self.held[..., steps * self.old :]
+            self.steps += steps
+        return made
+
+
+MOST_OFF = 64
+"""Samples by which `resampled_length` is off at most, up to `MOST_SAMPLES`."""
+
+
 def resampled_length(samples: int, old_rate: int, new_rate: int) -> int:
     """How long `samples` of `old_rate` Hz are at `new_rate` Hz: ``samples·new/old``, rounded down.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from vampconv.runtime.controls import Controls
 from vampconv.runtime.session import open_session, processors
@@ -34,7 +36,16 @@ class Transformer:
         self.vocab_size: int = architecture["vocab_size"]
         self.ctrl_dims: dict[str, int] = dict(architecture["ctrl_dims"])
         self.takes_noise_level: bool = architecture["r_cond_dim"] > 0
-        self.session = open_session(path, threads or processors())
+        self.path, self.threads = path, threads or processors()
+
+    @cached_property
+    def session(self) -> InferenceSession:
+        """Of ONNX Runtime; opened when it is first used."""
+        return open_session(self.path, self.threads)
+
+    def release(self) -> None:
+        """Let go of the session; it is opened again when it is used."""
+        self.__dict__.pop("session", None)
 
     @property
     def mask_token(self) -> int:

@@ -76,8 +76,15 @@ class Vamping:
 
     def stream(self, pieces: Iterable[tuple[Codes, Mask]]) -> Iterator[Vamped]:
         """Chunks of the result, each as soon as it is made, from codes and masks [batch, n_codebooks, time]."""
-        chunks = rejoin(pieces, self.coarse_length)
-        vamped = (self.vamp_coarse(number, *chunk) for number, chunk in enumerate(chunks))
+        return self.finely(self.coarsely(pieces))
+
+    def coarsely(self, pieces: Iterable[tuple[Codes, Mask]]) -> Iterator[tuple[Codes, Mask, Codes]]:
+        """Chunks as the coarse model leaves them, for `finely`."""
+        for number, chunk in enumerate(rejoin(pieces, self.coarse_length)):
+            yield self.vamp_coarse(number, *chunk)
+
+    def finely(self, vamped: Iterable[tuple[Codes, Mask, Codes]]) -> Iterator[Vamped]:
+        """Chunks of the result, from those of the coarse model."""
         for number, chunk in enumerate(rejoin(vamped, self.fine_length)):
             yield self.refine(number, *chunk)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,8 +239,9 @@ class VampNet(Parts):
             Of the coarse model, as for `Sampling`; the coarse-to-fine model always takes two steps.
 
         """
-        options = Sampling(**sampling)
-        check_count("feedback_steps", feedback_steps)
+        vamping = self.vamping(
+            noise=noise, feedback_steps=feedback_steps, on_progress=on_progress, **sampling
+        )
         check_count("time_stretch_factor", time_stretch_factor)
         check_codes(codes, self.c2f.n_codebooks, self.coarse.vocab_size)
         dims = {**self.c2f.ctrl_dims, **self.coarse.ctrl_dims}
@@ -250,20 +252,33 @@ class VampNet(Parts):
         codes, chosen = stretched(codes, chosen, time_stretch_factor)
         if controls is not None:
             controls = controls.of_batch(len(codes)).stretched(time_stretch_factor)
-        vamping = Vamping(
+        return replace(vamping, controls=controls).stream([(codes, chosen)])
+
+    def vamping(
+        self,
+        *,
+        noise: NoiseSource | int | None = None,
+        feedback_steps: int = 1,
+        controls: Controls | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        **sampling: Any,
+    ) -> Vamping:
+        """All that a vamp depends on but the codes and their mask; options as for `stream`."""
+        check_count("feedback_steps", feedback_steps)
+        return Vamping(
             coarse=self.coarse,
             fine=self.c2f,
-            coarse_length=self._chunk_length("coarse"),
-            fine_length=self._chunk_length("c2f"),
+            coarse_length=self.chunk_length("coarse"),
+            fine_length=self.chunk_length("c2f"),
             noise=source(noise),
-            options=options,
+            options=Sampling(**sampling),
             feedback_steps=feedback_steps,
             controls=controls,
             on_progress=on_progress,
         )
-        return vamping.stream([(codes, chosen)])
 
-    def _chunk_length(self, part: Part) -> int:
+    def chunk_length(self, part: Part) -> int:
+        """Steps of a chunk of a part."""
         seconds = self._chunk_s[part]
         return max(1, int(self.s2t(self.bundle.chunk_seconds(part) if seconds is None else seconds)))
 

@@ -74,33 +74,6 @@ class Wanted:
         return PurePosixPath(self.label.removesuffix(f"#{self.sha256[:8]}"))
 
 
-def find_bundle(path: Path | None = None) -> Path:
-    """The bundle that is meant: the given one, or else the one here or right under here.
-
-    Raises
-    ------
-    UsageError
-        If none was given, and none or several are here.
-    InputOutputError
-        If what was given is no bundle.
-
-    """
-    if path is not None:
-        if _size(path / MANIFEST) < 0:
-            told = f"is not a bundle: it has no {MANIFEST}" if os.path.lexists(path) else "does not exist"
-            raise InputOutputError(f"{path} {told}", "give a directory that `vampconv convert` wrote")
-        return path
-    here = Path.cwd()
-    if _size(here / MANIFEST) >= 0:
-        return here
-    under = [p for p in _entries(here) if not p.name.startswith(".") and _size(p / MANIFEST) >= 0]
-    if len(under) != 1:
-        listed = ", ".join(p.name for p in under)
-        told = f"there are several bundles here: {listed}" if under else "there is no bundle here"
-        raise UsageError(told, "name the one to verify" if under else "name the directory of a bundle")
-    return Path(under[0].name)
-
-
 def check_files(manifest: Mapping[str, Any], bundle: Path) -> list[str]:
     """How the bundle's files differ from what the manifest says of them."""
     return hash_files(manifest, bundle)[1]

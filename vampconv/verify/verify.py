@@ -18,10 +18,11 @@ from vampconv.convert.plan import make_drafts
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import UsageError, VerificationError
 from vampconv.plugins import Plugin, Plugins, load_plugins
+from vampconv.runtime.bundle import find_bundle
 from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.listening import listen
-from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
+from vampconv.verify.locate import find_checkpoints, hash_files
 from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes

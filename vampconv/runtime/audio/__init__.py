@@ -1,10 +1,11 @@
 """Audio: files, loudness, and what precedes the codec."""
 
-from vampconv.runtime.audio.files import read_audio, write_wav
+from vampconv.runtime.audio.files import AudioFile, read_audio, write_wav
 from vampconv.runtime.audio.loudness import LoudnessMeter, loudness
 from vampconv.runtime.audio.preprocess import Preprocessed, QuietAudioWarning, preprocess
 
 __all__ = [
+    "AudioFile",
     "LoudnessMeter",
     "Preprocessed",
     "QuietAudioWarning",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,30 +76,87 @@ def read_audio(path: Path) -> tuple[Array, int]:
         If it cannot be read, or the library that reads audio is not there.
 
     """
+    file = AudioFile(path)
+    audio = np.concatenate(list(file.blocks()), axis=-1)
+    return audio, file.sample_rate
+
+
+class AudioFile:
+    """A file of audio that is read in pieces, as often as wanted; formats and errors are those of `read_audio`.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Attributes
+    ----------
+    sample_rate, channels, samples
+        As its header tells.
+    format
+        Such as ``WAV, PCM_24``.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._opened() as file:
+            self.sample_rate, self.channels, self.samples = int(file.samplerate), file.channels, file.frames
+            self.format = f"{file.format}, {file.subtype}"
+
+    def blocks(self) -> Iterator[Array]:
+        """Float32 [channels, samples], from the beginning of the file to its end."""
+        found = 0
+        with self._opened() as file:
+            while True:
+                with _refusing(self.path):
+                    block = file.read(BLOCK, dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                audio = np.ascontiguousarray(block.T)
+                _check_content(audio, self.path)
+                found += audio.shape[1]
+                yield audio
+        if not found:
+            raise BadInputError(f"{self.path}: there are no samples", "give audio of at least one sample")
+        if found < self.samples:
+            raise BadInputError(
+                f"{self.path} ends after {found} of {self.samples} samples", "give an undamaged file"
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        soundfile = import_soundfile(self.path)
+        try:
+            self.path.open("rb").close()
+        except OSError as error:
+            raise InputOutputError(
+                f"{self.path} cannot be read: {error.strerror}", "check its path"
+            ) from error
+        with _refusing(self.path):
+            file = soundfile.SoundFile(self.path)
+        with file:
+            yield file
+
+
+def import_soundfile(path: Path) -> Any:
+    """The library that knows formats of audio, for a file that it is to read or write."""
     try:
         import soundfile
     except (ImportError, OSError) as error:  # an OSError says that libsndfile is missing
-        raise InputOutputError(f"{path} cannot be read without soundfile", "pip install soundfile") from error
+        raise InputOutputError(f"{path} needs soundfile", "pip install soundfile") from error
+    return soundfile
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn what the library raises about a file's content into our errors."""
+    soundfile = import_soundfile(path)
     try:
-        path.open("rb").close()
-    except OSError as error:
-        raise InputOutputError(f"{path} cannot be read: {error.strerror}", "check its path") from error
-    blocks: list[Array] = []
-    try:
-        with soundfile.SoundFile(path) as file:
-            while not blocks or len(blocks[-1]):
-                blocks.append(file.read(BLOCK, dtype="float32", always_2d=True))
-            promised, sample_rate = file.frames, int(file.samplerate)
+        yield
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise BadInputError(f"{path} is not audio, or damaged: {reason}", "give another file") from error
-    audio = np.ascontiguousarray(np.concatenate(blocks).T)
-    _check_content(audio, path)
-    if audio.shape[1] < promised:
-        raise BadInputError(
-            f"{path} ends after {audio.shape[1]} of {promised} samples", "give an undamaged file"
-        )
-    return audio, sample_rate
 
 
 def _check_content(audio: Array, path: Path) -> None:

@@ -75,6 +75,7 @@ def build_mask(
     noise: NoiseSource,
     steps_per_second: float,
     onsets: NDArray[np.int64] | None = None,
+    beats: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Bool [batch, n_codebooks, time]: true where a code is to be made anew.
 
@@ -90,6 +91,8 @@ def build_mask(
         Of the codes.
     onsets
         Steps of onsets, where `onset_mask_width` is not 0.
+    beats
+        Bool [time], a mask of beats: false in steps that are to be kept as well.
 
     """
     time = shape[-1]
@@ -102,6 +105,8 @@ def build_mask(
         along_time &= periodic(time, options.periodic_prompt, options.periodic_prompt_width, roll)
     if options.onset_mask_width and onsets is not None:
         along_time &= onset_mask(time, onsets, options.onset_mask_width)
+    if beats is not None:
+        along_time &= beats
     mask &= along_time
     mask[..., noise.integers("dropout", time, int(time * options.dropout))] = True
     mask[:, : options.ncc] = False
