@@ -11,6 +11,7 @@ from vampconv import __version__
 from vampconv.cli.convert import convert
 from vampconv.cli.inspect import inspect
 from vampconv.cli.rules import rules
+from vampconv.cli.vamp import vamp
 from vampconv.cli.verify import verify
 from vampconv.process import run
 
@@ -20,10 +21,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(context_settings=CONTEXT, no_args_is_help=False)
 @click.version_option(__version__, "-V", "--version", prog_name="vampconv", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Compile VampNet checkpoints to ONNX, and account for every tensor."""
+    """Compile VampNet checkpoints to ONNX, account for every tensor, and play them."""
 
 
-for _command in (convert, verify, inspect, rules):
+for _command in (convert, verify, vamp, inspect, rules):
     cli.add_command(_command)
 
 
