@@ -43,7 +43,7 @@ def modules(code, *arguments, cwd):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["convert", "--help"], ["inspect", "--help"], ["--version"]]
+    "arguments", [["--help"], ["convert", "--help"], ["vamp", "--help"], ["inspect", "--help"], ["--version"]]
 )
 def test_help_imports_nothing_heavy(tmp_path, arguments):
     loaded = set(modules(PROBE, *arguments, cwd=tmp_path).stderr.split())

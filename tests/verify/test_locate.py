@@ -11,8 +11,8 @@ import torch
 from vampconv.convert import Request, convert
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import InputOutputError, NotACheckpointError, UnsupportedModelError, UsageError
-from vampconv.verify import locate
 from vampconv.runtime.bundle import find_bundle
+from vampconv.verify import locate
 from vampconv.verify.locate import check_files, find_checkpoints, hash_files
 
 

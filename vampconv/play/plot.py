@@ -86,13 +86,13 @@ def picture(scene: Scene) -> Any:
             vmin=-RANGE_DB,
             vmax=0,
         )
-        _name(axis, f"{name}: Hz")
+        _name(axis, name, "Hz")
         ticks = [f for f in TICKS_HZ if f < scene.sample_rate / 2]
         axis.set_yticks([band_of(f, scene.sample_rate) for f in ticks], [f"{f:,}" for f in ticks])
         figure.colorbar(image, ax=axis, pad=0.005, aspect=14, label="dB")
     _tokens(axes[1], scene, scene.take.before[0], np.zeros_like(scene.take.kept[0]), "tokens before")
-    _mask(axes[2], scene, seconds)
-    _tokens(axes[3], scene, scene.take.codes[0], scene.take.kept[0], "tokens after")
+    _mask(axes[2], scene)
+    _tokens(axes[3], scene, scene.take.codes[0], scene.take.kept[0], "tokens after: kept ones are pale")
     axes[4].set_xlabel("seconds")
     axes[4].set_xlim(0, seconds)
     return figure
@@ -110,7 +110,7 @@ def _tokens(axis: Any, scene: Scene, codes: NDArray[np.int64], pale: NDArray[np.
     _grid(axis, image, scene, name)
 
 
-def _mask(axis: Any, scene: Scene, seconds: float) -> None:
+def _mask(axis: Any, scene: Scene) -> None:
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
@@ -118,8 +118,9 @@ def _mask(axis: Any, scene: Scene, seconds: float) -> None:
     _grid(axis, np.where(kept[..., None], to_rgb(KEPT), to_rgb(MADE)), scene, "mask")
     share = scene.output.kept
     shown = [Patch(color=KEPT, label=f"kept, {share:.1%}"), Patch(color=MADE, label=f"made, {1 - share:.1%}")]
-    axis.legend(handles=shown, loc="upper left", bbox_to_anchor=(1.002, 1.02), fontsize=8, frameon=False)
-    del seconds
+    axis.legend(
+        handles=shown, loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, fontsize=8, frameon=False
+    )
 
 
 def _grid(axis: Any, image: NDArray[Any], scene: Scene, name: str) -> None:
@@ -131,12 +132,11 @@ def _grid(axis: Any, image: NDArray[Any], scene: Scene, name: str) -> None:
         extent=(0, time * scene.hop / scene.sample_rate, codebooks - 0.5, -0.5),
     )
     axis.set_yticks(range(0, codebooks, max(1, codebooks // 5)))
-    _name(axis, f"{name}: codebook")
+    _name(axis, name, "codebook")
 
 
-def _name(axis: Any, name: str) -> None:
-    what, _, unit = name.partition(": ")
-    axis.set_title(what, fontsize=9, loc="left", pad=3)
+def _name(axis: Any, name: str, unit: str) -> None:
+    axis.set_title(name, fontsize=9, loc="left", pad=3)
     axis.set_ylabel(unit, fontsize=8)
     axis.tick_params(labelsize=8)
 
