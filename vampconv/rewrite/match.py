@@ -31,6 +31,19 @@ class Match:
         value = self.bindings[name]
         return dims(value) if isinstance(value, ir.Value) else None
 
+    def dtype(self, name: str) -> ir.DataType | None:
+        """Type of a bound value's elements, or None where it is unknown."""
+        value = self.bindings[name]
+        return value.dtype if isinstance(value, ir.Value) else None
+
+    def floats(self, *names: str) -> bool:
+        """Whether all these values are known to be float32, in which the dialect computes."""
+        return all(self.dtype(name) is ir.DataType.FLOAT for name in names)
+
+    def number(self, name: str) -> float | None:
+        """A constant of one element without axes, or None."""
+        return float(array) if (array := self.constant(name)) is not None and array.shape == () else None
+
     def constant(self, name: str) -> Array | None:
         """The value of a constant, or None for anything that is computed; only small ones should be asked for."""
         value = self.bindings[name]
