@@ -40,6 +40,19 @@ class Match:
         """Whether all these values are known to be float32, in which the dialect computes."""
         return all(self.dtype(name) is ir.DataType.FLOAT for name in names)
 
+    def integers(self, name: str) -> list[int] | None:
+        """Integers that are an attribute or a constant, or None."""
+        found = self.bindings[name]
+        if isinstance(found, ir.Value):
+            array = self.constant(name)
+            found = None if array is None or array.dtype.kind != "i" else array.reshape(-1).tolist()
+        return None if found is None else [found] if isinstance(found, int) else list(found)
+
+    def is_last_axis(self, name: str, *, of: str) -> bool:
+        """Whether these axes are the last one of a bound value, counted from either end."""
+        axes, shape = self.integers(name), self.shape(of)
+        return axes == [-1] or (shape is not None and axes == [len(shape) - 1])
+
     def number(self, name: str) -> float | None:
         """A constant of one element without axes, or None."""
         return float(array) if (array := self.constant(name)) is not None and array.shape == () else None

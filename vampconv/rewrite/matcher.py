@@ -15,7 +15,7 @@ from onnxscript.rewriter import pattern as onnxscript_pattern
 from onnxscript.rewriter._pattern_ir import BacktrackingOr
 
 from vampconv.dialect import Ops
-from vampconv.dialect.builder import Way
+from vampconv.dialect.builder import Way, dims
 from vampconv.rewrite.rule import Rule
 
 OpId = tuple[str, str]
@@ -134,9 +134,9 @@ class _Matcher(onnxscript_pattern.SimplePatternMatcher):
                     return self.fail("an input more than the pattern has", node)
             elif not self._match_value(operand, value):
                 return False
-        return len(pattern_node.outputs) <= len(node.outputs) and all(
+        return len(pattern_node.outputs) == len(node.outputs) and all(
             self._match.bind_value(pattern, value)
-            for pattern, value in zip(pattern_node.outputs, node.outputs, strict=False)
+            for pattern, value in zip(pattern_node.outputs, node.outputs, strict=True)
         )
 
     def _match_value(self, pattern_value: Any, value: ir.Value | None) -> bool:
@@ -147,14 +147,14 @@ class _Matcher(onnxscript_pattern.SimplePatternMatcher):
 
     def _match_attributes(self, pattern_node: Any, node: ir.Node) -> bool:
         opset = self._graph.opset_imports.get("", 0) if not node.domain else 0
-        given = {**defaults(node.op_type, opset), **node.attributes}
+        usual = {**defaults(node.op_type, opset), **implied(node)}
+        given = {**usual, **node.attributes}
         for name, pattern in pattern_node.attributes.items():
             if name not in given or not pattern.matches(given[name]):
                 return False
             if pattern.name is not None and not self._match.bind(pattern.name, given[name]):
                 return False
         rest = node.attributes.keys() - pattern_node.attributes.keys()
-        usual = defaults(node.op_type, opset)
         return all(name in usual and usual[name].value == node.attributes[name].value for name in rest)
 
     def _match_constant(self, pattern_constant: Any, value: ir.Value) -> bool:
@@ -176,6 +176,22 @@ def defaults(op_type: str, opset: int) -> Mapping[str, ir.Attr]:
     attributes = onnx.defs.get_schema(op_type, opset).attributes
     given = {name: attribute.default_value for name, attribute in attributes.items()}
     return {n: ir.serde.deserialize_attribute(d) for n, d in given.items() if d.type}
+
+
+def implied(node: ir.Node) -> Mapping[str, ir.Attr]:
+    """What a convolution's attributes are where they are not given, as far as its weight's shape is known."""
+    if node.domain or node.op_type not in ("Conv", "ConvTranspose") or len(node.inputs) < 2:
+        return {}
+    shape = dims(node.inputs[1]) if node.inputs[1] is not None else None
+    if shape is None or len(shape) < 3:
+        return {}
+    kernel, axes = [d for d in shape[2:] if isinstance(d, int)], len(shape) - 2
+    usual = {"strides": [1] * axes, "dilations": [1] * axes, "pads": [0] * (2 * axes)}
+    if node.op_type == "ConvTranspose":
+        usual["output_padding"] = [0] * axes
+    if len(kernel) == axes:
+        usual["kernel_shape"] = kernel
+    return {name: ir.AttrInt64s(name, value) for name, value in usual.items()}
 
 
 def _as_onnxscript(rule: type[Rule]) -> Any:
