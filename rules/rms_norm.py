@@ -111,7 +111,7 @@ class RaiseRMSNorm(Rule):
         yield Refused("last axis", eps=eps, **{**good, "axes": [1]})
         yield Refused("last axis", eps=eps, **{**good, "axes": [1, 2]})
         yield Refused("each feature", eps=eps, **{**good, "weight": draw(1)})
-        yield Refused("each feature", eps=eps, **{**good, "x": draw.unranked("batch", "time", 4)[..., :4], "axes": [-1]})
+        yield Refused("each feature", eps=eps, **{**good, "x": draw.unranked("batch", "time", 4), "axes": [-1]})
         yield Refused("positive constant", eps=eps * 0, **good)
         yield Refused("positive constant", eps=draw.input(1) ** 2, **good)
         double = {k: v.astype(np.float64) for k, v in (("x", good["x"]), ("weight", good["weight"]), ("eps", eps))}

@@ -53,6 +53,11 @@ class Match:
         axes, shape = self.integers(name), self.shape(of)
         return axes == [-1] or (shape is not None and axes == [len(shape) - 1])
 
+    def is_constant(self, name: str) -> bool:
+        """Whether a bound value is a constant; it is not read."""
+        value = self.bindings[name]
+        return isinstance(value, ir.Value) and value.const_value is not None
+
     def number(self, name: str) -> float | None:
         """A constant of one element without axes, or None."""
         return float(array) if (array := self.constant(name)) is not None and array.shape == () else None
