@@ -13,7 +13,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from vampconv.passes.exact import foldable
 from vampconv.passes.expression import Apply, Expression, Leaf, evaluate, leaves, result_dtype
 
-SMALL = 4096
+SMALL = 1 << 16
 """Bytes that a model may always grow by for a constant that is computed in advance."""
 
 
@@ -109,9 +109,12 @@ def _initialize(graph: ir.Graph, node: ir.Node, expression: Expression) -> None:
 
 def _apply(node: ir.Node, expressions: dict[ir.Value, Expression], opset: int) -> Apply | None:
     """The expression that a node stands for, or None if it is not a foldable operation on constants."""
-    if node.domain or len(node.outputs) != 1 or any(v is None or v not in expressions for v in node.inputs):
+    inputs = list(node.inputs)
+    while inputs and inputs[-1] is None:
+        inputs.pop()
+    if node.domain or len(node.outputs) != 1 or any(v is None or v not in expressions for v in inputs):
         return None
-    arguments = tuple(expressions[v] for v in node.inputs if v is not None)
+    arguments = tuple(expressions[v] for v in inputs if v is not None)
     attributes: dict[str, Any] = {name: attribute.value for name, attribute in node.attributes.items()}
     if not arguments or not foldable(node.op_type, [a.shape for a in arguments], attributes):
         return None

@@ -13,6 +13,7 @@ from onnx_ir.convenience import replace_all_uses_with
 from vampconv.dialect.builder import dims
 from vampconv.passes.constants import constant
 
+BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div"})
 SMALL = 64
 """Elements of an integer constant that is looked at."""
 
@@ -47,6 +48,8 @@ def use_known_shapes(model: ir.Model) -> None:
             continue
         if node.op_type == "Reshape":
             _copy_dimensions(graph, node, known)
+        if node.op_type in BROADCASTING:
+            _drop_expansion(node, known)
         output = node.outputs[0]
         rule = RULES.get(node.op_type)
         result = rule(node, known) if rule is not None else None
@@ -76,6 +79,21 @@ def dimension(value: ir.Value, axis: int) -> Element:
     size = (dims(value) or ())[axis]
     is_told = isinstance(size, int) or (size is not None and not value.is_graph_output())
     return size if is_told else (value, axis)
+
+
+def _drop_expansion(node: ir.Node, known: dict[ir.Value, Known]) -> None:
+    """An operand that is expanded to the shape of the other need not be."""
+    for index, value in enumerate(node.inputs):
+        other, maker = node.inputs[1 - index], value.producer() if value is not None else None
+        if other is None or maker is None or (maker.domain, maker.op_type) != ("", "Expand"):
+            continue
+        source, target, shape = maker.inputs[0], maker.inputs[1], dims(other)
+        if source is None or target is None or shape is None:
+            continue
+        wanted = tuple(dimension(other, axis) for axis in range(len(shape)))
+        expanded = tuple(dimension(maker.outputs[0], axis) for axis in range(len(dims(maker.outputs[0]) or ())))
+        if wanted in (expanded, known[target].elements if target in known else None):
+            node.replace_input_with(index, source)
 
 
 def _copy_dimensions(graph: ir.Graph, node: ir.Node, known: dict[ir.Value, Known]) -> None:

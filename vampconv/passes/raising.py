@@ -52,6 +52,10 @@ class Normalize:
         drop_casts(state.model)
         use_known_shapes(state.model)
         drop_unused(state.model)
+        fold_constants(state.model, may_grow=False)
+        share_constants(state.model)
+        share(state.model)
+        drop_unused(state.model)
         infer_what_is_known(state.model)
 
 
