@@ -154,6 +154,38 @@ class GatherCodes(Rule):
         yield Refused("unknown", codes=draw.integers(0, 7, "batch", 2, "time"), **unknown)
 
 
+class RaiseUnitRows(Rule):
+    """A constant table over the norms of its rows, no less than 1e-12, in operations that are folded."""
+
+    stage = Stage.RAISE
+    claim = Close(rtol=1e-6, atol=0)
+
+    @staticmethod
+    def before(op: Ops, table: V, axes: V) -> V:
+        norm = op.either(
+            lambda: op.ReduceL2(table, axes, keepdims=1), lambda: op.ReduceL2(table, axes=axes, keepdims=1)
+        )
+        return op.Div(table, op.Clip(norm, TINY))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m.floats("table"), "it is not in float32"
+        yield m.is_constant("table"), "the table is not a constant"
+        yield len(m.shape("table") or ()) == 2 and m.is_last_axis("axes", of="table"), "not the norms of rows"
+
+    @staticmethod
+    def after(op: Ops, table: V) -> V:
+        return _unit(op, table, 2)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(table=draw(9, 4), axes=[1])
+        yield Sample(table=_with_zeros(draw), axes=[-1])
+        yield Refused("norms of rows", table=draw(4, 4), axes=[0])
+        yield Refused("not a constant", table=draw("batch", 4), axes=[1])
+        yield Refused("float32", table=draw(4, 4).astype(np.float64), axes=[1])
+
+
 class RaiseNearestCode(Rule):
     """The greatest ``−(|a|² − 2·a·b + |b|²)`` of normalised a and rows b is the ``NearestCode``."""
 
@@ -258,4 +290,11 @@ class RaiseRequantize(Rule):
         yield Refused("float32", codes=codes, **double)
 
 
-RULES = (RaiseNearestCode, RaiseRequantize, NearestByProduct, FoldRequantization, GatherCodes)
+RULES = (
+    RaiseUnitRows,
+    RaiseNearestCode,
+    RaiseRequantize,
+    NearestByProduct,
+    FoldRequantization,
+    GatherCodes,
+)

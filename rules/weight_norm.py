@@ -38,6 +38,15 @@ class FoldWeightNorm(Rule):
         yield Refused("rank of v", g=draw(6, 1), v=draw.unranked(6, 5))
 
 
+def _norm(op: Ops, v: V, axes: V) -> V:
+    squares = op.either(lambda: op.Mul(v, v), lambda: op.Pow(v, 2.0))
+    return op.either(
+        lambda: op.ReduceL2(v, axes, keepdims=1),
+        lambda: op.ReduceL2(v, axes=axes, keepdims=1),
+        lambda: op.Sqrt(op.ReduceSum(squares, axes, keepdims=1)),
+    )
+
+
 class RaiseWeightNorm(Rule):
     """``v · (g / ‖v‖)`` of constants, the norm over every axis but the first, is ``WeightNorm``."""
 
@@ -46,13 +55,7 @@ class RaiseWeightNorm(Rule):
 
     @staticmethod
     def before(op: Ops, g: V, v: V, axes: V) -> V:
-        squares = op.either(lambda: op.Mul(v, v), lambda: op.Pow(v, 2.0))
-        norm = op.either(
-            lambda: op.ReduceL2(v, axes, keepdims=1),
-            lambda: op.ReduceL2(v, axes=axes, keepdims=1),
-            lambda: op.Sqrt(op.ReduceSum(squares, axes, keepdims=1)),
-        )
-        return op.Mul(v, op.Div(g, norm))
+        return op.Mul(v, op.Div(g, _norm(op, v, axes)))
 
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
@@ -81,4 +84,12 @@ class RaiseWeightNorm(Rule):
         yield Refused("float32", g=double[:, :1].copy(), v=double, axes=[1])
 
 
-RULES = (RaiseWeightNorm, FoldWeightNorm)
+class RaiseScaledUnits(RaiseWeightNorm):
+    """``(v / ‖v‖) · g`` of constants is ``WeightNorm``."""
+
+    @staticmethod
+    def before(op: Ops, g: V, v: V, axes: V) -> V:
+        return op.Mul(op.Div(v, _norm(op, v, axes)), g)
+
+
+RULES = (RaiseWeightNorm, RaiseScaledUnits, FoldWeightNorm)

@@ -90,6 +90,15 @@ class Infer:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Constants are folded where the file does not grow, for rules that look at their values."""
+
+    def __call__(self, state: State) -> None:
+        fold_constants(state.model, may_grow=False)
+        drop_unused(state.model)
+
+
+@dataclass(frozen=True)
 class Tidy:
     """Constants are folded where the file does not grow; equal computations are one; what nothing uses goes."""
 
@@ -103,6 +112,8 @@ class Tidy:
 
 OPTIMIZE_PIPELINE: tuple[Pass, ...] = (
     Normalize(),
+    Rewrite(Stage.RAISE),
+    Fold(),
     Rewrite(Stage.RAISE),
     Rewrite(Stage.CANONICAL),
     Rewrite(Stage.LOWER),
