@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from vampconv.errors import BadInputError, InputOutputError
 
-LARGEST = (1 << 31) - 1
-"""Bytes of a protobuf message."""
+SINCE_OPSETS = 3
+"""IR version since which a model says which opsets it is written for; before, it is opset 1."""
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -34,7 +34,8 @@ def read(path: Path) -> onnx.ModelProto:
         proto = onnx.load_model_from_string(content)
     except google.protobuf.message.DecodeError as error:
         raise BadInputError(f"{path} is not an ONNX model, or is damaged", "export it again") from error
-    if not proto.ir_version or not proto.HasField("graph") or not proto.opset_import:
+    lacks_opset = proto.ir_version >= SINCE_OPSETS and not proto.opset_import
+    if not proto.ir_version or not proto.HasField("graph") or lacks_opset:
         raise BadInputError(
             f"{path} is not an ONNX model: it has no IR version, graph or opset", "export it again"
         )
