@@ -132,7 +132,9 @@ BATCH_FIRST = ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
 SWAPPED = [1, 0, 2, 3]
 
 
-def _by_hand(op: Ops, q: V, k: V, v: V, bias: V, scale: V, split: V, joined: V, layout: tuple[list[int], ...]) -> V:
+def _by_hand(
+    op: Ops, q: V, k: V, v: V, bias: V, scale: V, split: V, joined: V, layout: tuple[list[int], ...]
+) -> V:
     """Attention as exporters write it down."""
     ahead, across, back = layout
     query, key, value = (

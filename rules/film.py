@@ -125,7 +125,10 @@ class RaiseFiLM(Rule):
         dim, size = m.size("x", -1), m.size("condition", -1)
         matrices = m.shape("gamma_weight") == m.shape("beta_weight") == (dim, size)
         vectors = m.shape("gamma_bias") == m.shape("beta_bias") == (dim,)
-        yield dim > 0 and size > 0 and matrices and vectors, "the weights are not one γ and β for each feature"
+        yield (
+            dim > 0 and size > 0 and matrices and vectors,
+            "the weights are not one γ and β for each feature",
+        )
         x, condition = m.shape("x") or (None,), m.shape("condition") or (None,)
         yield len(x) == 3 and fits(x[0], condition[0]), "there is not one condition for each of the batch"
 

@@ -89,7 +89,10 @@ class RaisePointwiseConv(Rule):
         yield m.is_constant("weight"), "the weight is not a constant"
         width = m.size("x", -1)
         shape = m.shape("weight") or ()
-        yield width > 0 and shape[1:] == (width, 1), "it looks at more than one moment, or at groups of channels"
+        yield (
+            width > 0 and shape[1:] == (width, 1),
+            "it looks at more than one moment, or at groups of channels",
+        )
         yield m.shape("bias") == shape[:1], "the bias does not fit"
 
     @staticmethod

@@ -79,7 +79,8 @@ class RaiseRMSNorm(Rule):
     def before(op: Ops, x: V, weight: V, eps: V, axes: V) -> V:
         squares = op.either(lambda: op.Mul(x, x), lambda: op.Pow(x, 2.0))
         mean = op.either(
-            lambda: op.ReduceMean(squares, axes, keepdims=1), lambda: op.ReduceMean(squares, axes=axes, keepdims=1)
+            lambda: op.ReduceMean(squares, axes, keepdims=1),
+            lambda: op.ReduceMean(squares, axes=axes, keepdims=1),
         )
         root = op.Sqrt(op.Add(mean, eps))
         normed = op.either(
@@ -111,10 +112,14 @@ class RaiseRMSNorm(Rule):
         yield Refused("last axis", eps=eps, **{**good, "axes": [1]})
         yield Refused("last axis", eps=eps, **{**good, "axes": [1, 2]})
         yield Refused("each feature", eps=eps, **{**good, "weight": draw(1)})
-        yield Refused("each feature", eps=eps, **{**good, "x": draw.unranked("batch", "time", 4), "axes": [-1]})
+        yield Refused(
+            "each feature", eps=eps, **{**good, "x": draw.unranked("batch", "time", 4), "axes": [-1]}
+        )
         yield Refused("positive constant", eps=eps * 0, **good)
         yield Refused("positive constant", eps=draw.input(1) ** 2, **good)
-        double = {k: v.astype(np.float64) for k, v in (("x", good["x"]), ("weight", good["weight"]), ("eps", eps))}
+        double = {
+            k: v.astype(np.float64) for k, v in (("x", good["x"]), ("weight", good["weight"]), ("eps", eps))
+        }
         yield Refused("float32", axes=[2], **double)
 
 

@@ -195,7 +195,8 @@ class RaiseNearestCode(Rule):
     @staticmethod
     def before(op: Ops, latents: V, columns: V, squares: V, axes: V) -> V:
         norm = op.either(
-            lambda: op.ReduceL2(latents, axes, keepdims=1), lambda: op.ReduceL2(latents, axes=axes, keepdims=1)
+            lambda: op.ReduceL2(latents, axes, keepdims=1),
+            lambda: op.ReduceL2(latents, axes=axes, keepdims=1),
         )
         unit = op.Div(latents, op.Clip(norm, TINY))
         own = op.ReduceSum(op.either(lambda: op.Mul(unit, unit), lambda: op.Pow(unit, 2.0)), [-1], keepdims=1)
@@ -206,14 +207,20 @@ class RaiseNearestCode(Rule):
     def require(m: Match) -> Iterator[Guard]:
         yield m.floats("latents", "columns", "squares"), "it is not in float32"
         rank = len(m.shape("latents") or ())
-        yield rank == 3 and m.is_last_axis("axes", of="latents"), "the latents are not along the last of three axes"
+        yield (
+            rank == 3 and m.is_last_axis("axes", of="latents"),
+            "the latents are not along the last of three axes",
+        )
         columns, squares = m.constant("columns"), m.constant("squares")
         yield columns is not None and squares is not None, "the rows are not constants"
         assert columns is not None
         assert squares is not None
         own = (columns.astype(np.float64) ** 2).sum(axis=0)
         yield columns.ndim == 2 and _are_units(own), "the rows are not normalised"
-        yield squares.shape == own.shape and bool(np.allclose(squares, own, rtol=1e-6, atol=0)), "not their squares"
+        yield (
+            squares.shape == own.shape and bool(np.allclose(squares, own, rtol=1e-6, atol=0)),
+            "not their squares",
+        )
 
     @staticmethod
     def after(op: Ops, latents: V, columns: V) -> V:
@@ -225,8 +232,15 @@ class RaiseNearestCode(Rule):
             columns, squares = _columns(table)
             axes = [-1]
             yield Sample(latents=draw("batch", "long", 8), columns=columns, squares=squares, axes=axes)
-            yield Sample(latents=draw("batch", "time", 8, scale=1e-4), columns=columns, squares=squares, axes=[2])
-        good: dict[str, V] = {"latents": draw("batch", 8, 8), "columns": columns, "squares": squares, "axes": axes}
+            yield Sample(
+                latents=draw("batch", "time", 8, scale=1e-4), columns=columns, squares=squares, axes=[2]
+            )
+        good: dict[str, V] = {
+            "latents": draw("batch", 8, 8),
+            "columns": columns,
+            "squares": squares,
+            "axes": axes,
+        }
         yield Refused("normalised", **{**good, "columns": 2 * columns})
         yield Refused("squares", **{**good, "squares": 0.5 * squares})
         yield Refused("last of three", **{**good, "axes": [1]})
@@ -282,7 +296,9 @@ class RaiseRequantize(Rule):
     def evidence(draw: Draw) -> Iterator[Sample]:
         for table in (draw(40, 8), draw(12, 3, scale=1e3)):
             columns = _columns(table)[0]
-            yield Sample(codes=draw.integers(0, len(table) - 1, "batch", "time"), table=table, columns=columns)
+            yield Sample(
+                codes=draw.integers(0, len(table) - 1, "batch", "time"), table=table, columns=columns
+            )
         codes = draw.integers(0, 11, "batch", "time")
         yield Refused("directions", codes=codes, table=table, columns=np.ascontiguousarray(columns[:, ::-1]))
         yield Refused("not constants", codes=codes, table=table, columns=draw.input(3, 12))

@@ -15,15 +15,15 @@ def model(nodes, inputs, outputs, *, opset=17, ir_version=8, initializers=(), fu
     constants = [numpy_helper.from_array(array, name) for name, array in initializers]
     graph = helper.make_graph(nodes, "graph", *values, initializer=constants)
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(*e) for e in extra)]
-    return helper.make_model(
-        graph, opset_imports=opsets, ir_version=ir_version, functions=list(functions)
-    )
+    return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, functions=list(functions))
 
 
 def rms_norm(*, opset=17, square="Mul", reciprocal="Reciprocal", scale=1.0, axis=-1, **options):
     """``x · 1/sqrt(mean(x²) + eps) · weight`` in its parts."""
     node = helper.make_node
-    squares = node("Mul", ["x", "x"], ["squares"]) if square == "Mul" else node("Pow", ["x", "two"], ["squares"])
+    squares = (
+        node("Mul", ["x", "x"], ["squares"]) if square == "Mul" else node("Pow", ["x", "two"], ["squares"])
+    )
     if opset >= 18:
         mean = node("ReduceMean", ["squares", "axes"], ["mean"], keepdims=1)
     else:
@@ -50,8 +50,9 @@ def rms_norm(*, opset=17, square="Mul", reciprocal="Reciprocal", scale=1.0, axis
 
 def with_if():
     """A value of the outer graph is used in both branches."""
+    output = helper.make_tensor_value_info("z", FLOAT, None)
     branches = [
-        helper.make_graph([helper.make_node(op, ["h"], ["z"])], op, [], [helper.make_tensor_value_info("z", FLOAT, None)])
+        helper.make_graph([helper.make_node(op, ["h"], ["z"])], op, [], [output])
         for op in ("Neg", "Abs")
     ]  # fmt: skip
     nodes = [
@@ -83,9 +84,7 @@ def with_default():
         helper.make_node("Add", ["x", "scaled"], ["y"]),
     ]
     constants = [(name, np.ones((1, 4, 1), np.float32)) for name in ("alpha", "inverse")]
-    return model(
-        nodes, [("x", [2, 4, 5]), ("alpha", [1, 4, 1])], [("y", [2, 4, 5])], initializers=constants
-    )
+    return model(nodes, [("x", [2, 4, 5]), ("alpha", [1, 4, 1])], [("y", [2, 4, 5])], initializers=constants)
 
 
 def with_constant_nodes():
@@ -93,7 +92,7 @@ def with_constant_nodes():
     nodes = [
         helper.make_node("Constant", [], ["eps"], value=numpy_helper.from_array(np.array(1e-5, np.float32))),
         helper.make_node("Constant", [], ["weight"], value=numpy_helper.from_array(np.ones(6, np.float32))),
-        *[n for n in rms_norm().graph.node],
+        *rms_norm().graph.node,
     ]
     return model(nodes, [("x", ["b", "t", 6])], [("y", ["b", "t", 6])], ir_version=3, opset=13)
 

@@ -215,7 +215,9 @@ def test_names_of_inner_graphs_are_not_taken(tmp_path):
     found, _ = optimized(both, tmp_path)
     assert found.rules["RaiseRMSNorm"] == 1
     feeds = random_feeds(both)
-    for a, b in zip(run_model(tmp_path / "in.onnx", feeds), run_model(tmp_path / "out.onnx", feeds), strict=True):
+    for a, b in zip(
+        run_model(tmp_path / "in.onnx", feeds), run_model(tmp_path / "out.onnx", feeds), strict=True
+    ):
         np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6)
 
 
@@ -268,7 +270,9 @@ def test_a_tensor_in_an_inner_graph_may_lie_elsewhere(tmp_path):
     branch = proto.graph.node[-1].attribute[0].g
     branch.initializer.append(numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "inner"))
     branch.node[0].CopyFrom(helper.make_node("Add", ["h", "inner"], ["z"]))
-    onnx.save_model(proto, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    onnx.save_model(
+        proto, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
     (tmp_path / "b").mkdir()
     optimize(Request(tmp_path / "m.onnx", tmp_path / "b" / "out.onnx"))
     feeds = {"x": np.ones((2, 3), np.float32)}

@@ -32,7 +32,6 @@ def first_of(ways: tuple[Way, ...]) -> Any:
     return ways[0]()
 
 
-
 class Ops:
     """One op domain as a namespace of functions.
 

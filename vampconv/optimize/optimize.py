@@ -93,9 +93,7 @@ def optimize(request: Request) -> Optimized:
     model, fired = found
     files = write_model(model, request.output, external=_is_external(proto))
     size = sum((request.output.parent / name).stat().st_size for name in files)
-    return Optimized(
-        request.output, files, opset, before, Size(len(list(model.graph)), size), fired, notes
-    )
+    return Optimized(request.output, files, opset, before, Size(len(list(model.graph)), size), fired, notes)
 
 
 def _compiled(
@@ -119,9 +117,7 @@ def _compiled(
             if not error.raising:
                 raise
             notes.append(f"{', '.join(sorted(error.raising))} withheld: {error.problem}")
-            options = replace(
-                options, rules=[r for r in options.rules if r.__name__ not in error.raising]
-            )
+            options = replace(options, rules=[r for r in options.rules if r.__name__ not in error.raising])
     notes.append(f"left as it is: {reason}")
     return None
 
@@ -137,4 +133,3 @@ def _is_external(proto: onnx.ModelProto) -> bool:
 def _bytes(proto: onnx.ModelProto) -> int:
     told = ({e.key: e.value for e in t.external_data} for t in external_tensors(proto))
     return proto.ByteSize() + sum(int(entry.get("length") or 0) for entry in told)
-

@@ -57,7 +57,9 @@ def _check_external(path: Path, tensor: onnx.TensorProto) -> None:
     size = file.stat().st_size if file.is_file() else -1
     if size < offset + length:
         lacks = "is missing" if size < 0 else f"ends before byte {offset + length}"
-        raise BadInputError(f"{file}, which holds {tensor.name} of {path}, {lacks}", "put the whole file there")
+        raise BadInputError(
+            f"{file}, which holds {tensor.name} of {path}, {lacks}", "put the whole file there"
+        )
 
 
 def obstacle(proto: onnx.ModelProto) -> str | None:

@@ -12,7 +12,12 @@ from onnx_ir.convenience import replace_all_uses_with
 SINCE_INITIALIZERS = 4
 """IR version since which an initializer need not be an input, whose value a caller may replace."""
 
-NUMBERS = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+NUMBERS = {
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+}
 
 
 @contextmanager
@@ -39,9 +44,13 @@ def lift_constants(model: ir.Model) -> None:
             continue
         if node.op_type == "Constant" and (tensor := _tensor(node)) is not None:
             _replace(graph, node, constant(tensor, node.outputs[0].name))
-        elif node.op_type == "Identity" and (source := node.inputs[0]) is not None:
-            if source.const_value is not None and source.graph is graph:
-                _replace(graph, node, source)
+        elif node.op_type == "Identity" and _is_own_constant(graph, source := node.inputs[0]):
+            assert source is not None
+            _replace(graph, node, source)
+
+
+def _is_own_constant(graph: ir.Graph, value: ir.Value | None) -> bool:
+    return value is not None and value.const_value is not None and value.graph is graph
 
 
 def constant(tensor: ir.TensorProtocol, name: str | None) -> ir.Value:

@@ -57,7 +57,11 @@ def use_known_shapes(model: ir.Model) -> None:
             continue
         known[output] = result
         integers = result.integers()
-        if integers is not None and not output.is_graph_output() and output.dtype in (None, ir.DataType.INT64):
+        if (
+            integers is not None
+            and not output.is_graph_output()
+            and output.dtype in (None, ir.DataType.INT64)
+        ):
             array = np.array(integers if result.has_axis else integers[0], np.int64)
             new = constant(ir.tensor(array), output.name)
             replace_all_uses_with(output, new)
@@ -68,7 +72,12 @@ def use_known_shapes(model: ir.Model) -> None:
 
 def _of_constant(value: ir.Value) -> Known | None:
     tensor = value.const_value
-    if tensor is None or tensor.dtype is not ir.DataType.INT64 or tensor.size > SMALL or len(tensor.shape) > 1:
+    if (
+        tensor is None
+        or tensor.dtype is not ir.DataType.INT64
+        or tensor.size > SMALL
+        or len(tensor.shape) > 1
+    ):
         return None
     array = tensor.numpy()
     return Known(tuple(array.reshape(-1).tolist()), array.ndim == 1)
@@ -91,7 +100,9 @@ def _drop_expansion(node: ir.Node, known: dict[ir.Value, Known]) -> None:
         if source is None or target is None or shape is None:
             continue
         wanted = tuple(dimension(other, axis) for axis in range(len(shape)))
-        expanded = tuple(dimension(maker.outputs[0], axis) for axis in range(len(dims(maker.outputs[0]) or ())))
+        expanded = tuple(
+            dimension(maker.outputs[0], axis) for axis in range(len(dims(maker.outputs[0]) or ()))
+        )
         if wanted in (expanded, known[target].elements if target in known else None):
             node.replace_input_with(index, source)
 

@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from vampconv.errors import PluginError
 
-
 LARGE = 1024
 """Bytes of a constant that says nothing about shapes."""
 

@@ -69,15 +69,15 @@ def audit(
                         declined.add(_check_refusal(rule, sample, at, where))
                         refused += 1
                         continue
-                    for ways in _ways(rule, sample, at, everything=seed == index == 0):
-                        rewritten = _rewritten(rule, sample, at, where, guards, ways)
-                        if isinstance(sample, Fails):
-                            _check_failure(rewritten, where)
-                            failed += 1
-                        else:
-                            error, tells = _check_values(rule.claim, rewritten, where)
-                            largest, telling = max(largest, error), telling or tells
-                            compared += 1
+                    ways = _ways(rule, sample, at, everything=seed == index == 0)
+                    rewritten = [_rewritten(rule, sample, at, where, guards, way) for way in ways]
+                    if isinstance(sample, Fails):
+                        failed += _check_failures(rewritten, where)
+                        continue
+                    errors = [_check_values(rule.claim, r, where) for r in rewritten]
+                    compared += len(errors)
+                    largest = max([largest, *(error for error, _ in errors)])
+                    telling = telling or any(tells for _, tells in errors)
                 except PluginError as error:
                     raise RefutedError(f"{where}: {error}") from error
     if compared == 0:
@@ -89,9 +89,7 @@ def audit(
     return Verdict(compared, failed, refused, largest)
 
 
-def _ways(
-    rule: type[Rule], sample: Sample, opset: int, *, everything: bool
-) -> list[tuple[int, ...]]:
+def _ways(rule: type[Rule], sample: Sample, opset: int, *, everything: bool) -> list[tuple[int, ...]]:
     """In which ways of writing ``before`` to look at a sample: in all of them, or in one."""
     ways = ways_of(rule, sample, opset)
     return ways if everything else ways[-1:]
@@ -148,7 +146,11 @@ def _rewritten(
         raise RefutedError(f"{where}: {error}") from error
 
 
-def _check_failure(rewritten: _Rewritten, where: str) -> None:
+def _check_failures(rewritten: Iterable[_Rewritten], where: str) -> int:
+    return sum(_check_failure(r, where) for r in rewritten)
+
+
+def _check_failure(rewritten: _Rewritten, where: str) -> bool:
     try:
         rewritten.truths()
     except ERRORS:
@@ -158,7 +160,7 @@ def _check_failure(rewritten: _Rewritten, where: str) -> None:
     try:
         rewritten.results()
     except (*ERRORS, *REFUSALS):
-        return
+        return True
     raise RefutedError(f"{where}: gives a result where the meaning is an error")
 
 
