@@ -48,6 +48,31 @@ def rms_norm(*, opset=17, square="Mul", reciprocal="Reciprocal", scale=1.0, axis
     )  # fmt: skip
 
 
+def t5_bias(capped):
+    """The bias of T5 for x [1, time], its buckets by a logarithm as torch exports them."""
+    lines = [
+        "Shape x > shape", "Gather shape one > length", "Range zero length one > p",
+        "Unsqueeze p axis0 > row", "Unsqueeze p axis1 > column", "Sub row column > d", "Greater d zero > is_right",
+        "Cast is_right > r", "Mul r sixteen > right", "Abs d > n", "Cast n > f", "Div f exact > q", "Log q > l",
+        "Div l ln16 > s", "Mul s exact > t", "Cast t > u", "Add u eight > far", "Shape far > far_shape",
+        "Expand fifteen far_shape > cap" if capped == "Expand" else "ConstantOfShape far_shape > cap",
+        "Min far cap > far_capped", "Less n eight > near", "Where near n far_capped > b", "Add right b > bucket",
+        "Gather table bucket > rows", "Transpose rows > by_head", "Unsqueeze by_head axis0 > y",
+    ]  # fmt: skip
+    fifteen = numpy_helper.from_array(np.array([15]))
+    attributes = {"r": {"to": 7}, "f": {"to": 1}, "u": {"to": 7}, "by_head": {"perm": [2, 0, 1]}}
+    attributes["cap"] = {"value": fifteen} if capped != "Expand" else {}
+    nodes = []
+    for line in lines:
+        (op_type, *arguments), output = line.split(" > ")[0].split(), line.split(" > ")[1]
+        nodes.append(helper.make_node(op_type, arguments, [output], **attributes.get(output, {})))
+    integers = {"zero": 0, "one": 1, "eight": 8, "fifteen": 15, "sixteen": 16, "axis0": [0], "axis1": [1]}
+    constants = {name: np.array(value, np.int64) for name, value in integers.items()}
+    constants |= {"exact": np.array(8, np.float32), "ln16": np.array(np.log(16), np.float32)}
+    constants["table"] = np.random.default_rng(0).standard_normal((32, 3)).astype(np.float32)
+    return model(nodes, [("x", [1, "time"])], [("y", None)], initializers=constants.items())
+
+
 def with_if():
     """A value of the outer graph is used in both branches."""
     output = helper.make_tensor_value_info("z", FLOAT, None)

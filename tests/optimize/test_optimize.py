@@ -237,6 +237,18 @@ def test_random_operations_are_not_shared(tmp_path):
     assert len(result.graph.node) == 3
 
 
+@pytest.mark.parametrize("capped", ["Expand", "ConstantOfShape"])
+def test_the_buckets_of_t5_are_raised(tmp_path, capped):
+    proto = models.t5_bias(capped)
+    found, result = optimized(proto, tmp_path)
+    assert found.rules == {"RaiseT5Bias": 1, "LowerRelativePositionBias": 1}
+    assert "Log" not in [n.op_type for n in result.graph.node]
+    for steps in (1, 2, 13, 600):
+        x = {"x": np.zeros((1, steps), np.float32)}
+        (before,), (after,) = run_model(tmp_path / "in.onnx", x), run_model(tmp_path / "out.onnx", x)
+        np.testing.assert_array_equal(before, after)
+
+
 def test_the_command_says_what_it_did(tmp_path, capsys):
     source, output = tmp_path / "in.onnx", tmp_path / "out.onnx"
     source.write_bytes(models.rms_norm().SerializeToString())

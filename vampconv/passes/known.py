@@ -13,7 +13,7 @@ from onnx_ir.convenience import replace_all_uses_with
 from vampconv.dialect.builder import dims
 from vampconv.passes.constants import constant
 
-BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div"})
+BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max"})
 SMALL = 64
 """Elements of an integer constant that is looked at."""
 
@@ -49,7 +49,7 @@ def use_known_shapes(model: ir.Model) -> None:
         if node.op_type == "Reshape":
             _copy_dimensions(graph, node, known)
         if node.op_type in BROADCASTING:
-            _drop_expansion(node, known)
+            _drop_expansion(graph, node, known)
         output = node.outputs[0]
         rule = RULES.get(node.op_type)
         result = rule(node, known) if rule is not None else None
@@ -90,21 +90,34 @@ def dimension(value: ir.Value, axis: int) -> Element:
     return size if is_told else (value, axis)
 
 
-def _drop_expansion(node: ir.Node, known: dict[ir.Value, Known]) -> None:
+def _drop_expansion(graph: ir.Graph, node: ir.Node, known: dict[ir.Value, Known]) -> None:
     """An operand that is expanded to the shape of the other need not be."""
+    if len(node.inputs) != 2:
+        return
     for index, value in enumerate(node.inputs):
         other, maker = node.inputs[1 - index], value.producer() if value is not None else None
-        if other is None or maker is None or (maker.domain, maker.op_type) != ("", "Expand"):
+        if other is None or maker is None or maker.domain or (shape := dims(other)) is None:
             continue
-        source, target, shape = maker.inputs[0], maker.inputs[1], dims(other)
-        if source is None or target is None or shape is None:
+        target = maker.inputs[-1] if maker.op_type in ("Expand", "ConstantOfShape") else None
+        if target is None:
             continue
         wanted = tuple(dimension(other, axis) for axis in range(len(shape)))
         expanded = tuple(
             dimension(maker.outputs[0], axis) for axis in range(len(dims(maker.outputs[0]) or ()))
         )
         if wanted in (expanded, known[target].elements if target in known else None):
-            node.replace_input_with(index, source)
+            node.replace_input_with(index, _unexpanded(graph, maker))
+
+
+def _unexpanded(graph: ir.Graph, maker: ir.Node) -> ir.Value | None:
+    """What Expand repeats, or the number that ConstantOfShape does."""
+    if maker.op_type == "Expand":
+        return maker.inputs[0]
+    given = maker.attributes.get("value")
+    array = np.zeros(1, np.float32) if given is None else given.as_tensor().numpy()
+    new = constant(ir.tensor(array.reshape(())), unused_name(graph, f"{maker.outputs[0].name}_element"))
+    graph.register_initializer(new)
+    return new
 
 
 def _copy_dimensions(graph: ir.Graph, node: ir.Node, known: dict[ir.Value, Known]) -> None:

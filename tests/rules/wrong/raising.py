@@ -15,7 +15,7 @@ from vampconv_rules.gated_gelu import (
     StandardTanhGELU,
 )
 from vampconv_rules.linear import RaisePointwiseConv
-from vampconv_rules.relative_bias import RaisePositionBias
+from vampconv_rules.relative_bias import RaisePositionBias, RaiseT5Bias
 from vampconv_rules.rms_norm import RaiseRMSNorm
 from vampconv_rules.snake import RaiseFoldedSnake, RaiseSnake
 from vampconv_rules.vector_quantize import RaiseNearestCode, RaiseRequantize, RaiseUnitRows
@@ -35,6 +35,7 @@ GUARDED = (
     RaiseFiLM,
     RaisePointwiseConv,
     RaisePositionBias,
+    RaiseT5Bias,
     RaiseRMSNorm,
     RaiseSnake,
     RaiseFoldedSnake,
