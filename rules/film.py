@@ -138,7 +138,7 @@ class RaiseFiLM(Rule):
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
-        good: dict[str, V] = next(iter(LowerFiLM.evidence(draw))).arguments
+        good = dict(next(iter(LowerFiLM.evidence(draw))).arguments)
         yield from LowerFiLM.evidence(draw)
         yield Refused("each feature", **{**good, "gamma_bias": draw(1)})
         yield Refused("each of the batch", **{**good, "x": draw(3, "time", 6), "condition": draw.input(1, 4)})

@@ -107,7 +107,10 @@ class RaisePointwiseConv(Rule):
         yield Refused("one moment", x=draw("batch", 9, 6), weight=draw(5, 6, 2), bias=draw(5))
         yield Refused("not a constant", x=x, weight=draw.input(5, 6, 1), bias=draw(5))
         yield Refused("does not fit", x=x, weight=draw(5, 6, 1), bias=draw.unranked(5))
-        weights = {"weight": draw(5, 6, 1).astype(np.float64), "bias": draw(5).astype(np.float64)}
+        weights: dict[str, V] = {
+            "weight": draw(5, 6, 1).astype(np.float64),
+            "bias": draw(5).astype(np.float64),
+        }
         yield Refused("float32", x=x.astype(np.float64), **weights)
 
 

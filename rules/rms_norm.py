@@ -117,7 +117,7 @@ class RaiseRMSNorm(Rule):
         )
         yield Refused("positive constant", eps=eps * 0, **good)
         yield Refused("positive constant", eps=draw.input(1) ** 2, **good)
-        double = {
+        double: dict[str, V] = {
             k: v.astype(np.float64) for k, v in (("x", good["x"]), ("weight", good["weight"]), ("eps", eps))
         }
         yield Refused("float32", axes=[2], **double)

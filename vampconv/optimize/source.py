@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import google.protobuf.message
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError
 
 from vampconv.errors import BadInputError, InputOutputError
 
@@ -32,7 +32,7 @@ def read(path: Path) -> onnx.ModelProto:
         raise InputOutputError(f"{path}: {error.strerror}", "give an ONNX model") from error
     try:
         proto = onnx.load_model_from_string(content)
-    except google.protobuf.message.DecodeError as error:
+    except DecodeError as error:
         raise BadInputError(f"{path} is not an ONNX model, or is damaged", "export it again") from error
     lacks_opset = proto.ir_version >= SINCE_OPSETS and not proto.opset_import
     if not proto.ir_version or not proto.HasField("graph") or lacks_opset:

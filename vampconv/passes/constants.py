@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -56,7 +57,10 @@ def _is_own_constant(graph: ir.Graph, value: ir.Value | None) -> bool:
 def constant(tensor: ir.TensorProtocol, name: str | None) -> ir.Value:
     """A value that is known."""
     return ir.Value(
-        name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+        name=name,
+        shape=ir.Shape(cast("ir.Shape", tensor.shape)),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
     )
 
 
