@@ -260,7 +260,10 @@ def test_every_lowering_rule_is_reached_by_these_graphs():
         for stage in Stage:
             log = apply_rules(model, [r for r in RULES if r.stage is stage], opset=opset)
             fired |= set(log.counts())
-    assert fired >= {r.__name__ for r in RULES} - {
+    lowering = {r.__name__ for r in RULES if r.stage in (Stage.CANONICAL, Stage.LOWER)}
+    assert fired >= lowering - {
+        "ClassicTanhGELU",
+        "StandardTanhGELU",
         "GatherCodebookEmbedding",
         "LowerControlEncoder",
         "PermuteClassifier",
