@@ -24,7 +24,7 @@ FUSED = "vampconv.fused"
 
 Emit = Callable[[str, str, tuple[Any, ...], dict[str, Any], int], Any]
 Way = Callable[[], Any]
-Choose = Callable[[tuple[Way, ...]], Any]
+Take = Callable[[tuple[Way, ...]], Any]
 
 
 def first_of(ways: tuple[Way, ...]) -> Any:
@@ -37,17 +37,17 @@ class Ops:
 
     Every function takes its inputs in order and its attributes by keyword, and returns the output
     value, or a tuple of them with ``outputs=n``. What a call does is up to `emit`: it makes a node,
-    or a part of a pattern. `choose` says which of the ways of `either` is taken.
+    or a part of a pattern. `take` says which of the ways of `either` is taken.
     """
 
-    def __init__(self, emit: Emit, domain: str = "", choose: Choose = first_of) -> None:
+    def __init__(self, emit: Emit, domain: str = "", take: Take = first_of) -> None:
         self.emit = emit
         self.domain = domain
-        self.choose = choose
+        self.take = take
 
     def either(self, *ways: Way) -> Any:
         """One value that may be written in several ways: a pattern matches any of them."""
-        return self.choose(ways)
+        return self.take(ways)
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_"):
@@ -61,7 +61,7 @@ class Ops:
 
 def vamp(op: Ops) -> Ops:
     """The same builder, speaking the ``vamp`` domain."""
-    return Ops(op.emit, DOMAIN, op.choose)
+    return Ops(op.emit, DOMAIN, op.take)
 
 
 class NodeBuilder(Ops):
@@ -84,7 +84,7 @@ class NodeBuilder(Ops):
     """
 
     def __init__(self, module: str = "", ways: Sequence[int] = ()) -> None:
-        super().__init__(self._emit, choose=self._choose)
+        super().__init__(self._emit, take=self._take)
         self.module = module
         self.ways = ways
         self.choices: list[int] = []
@@ -103,7 +103,7 @@ class NodeBuilder(Ops):
         self.constants.append(constant)
         return constant
 
-    def _choose(self, ways: tuple[Way, ...]) -> Any:
+    def _take(self, ways: tuple[Way, ...]) -> Any:
         index = len(self.choices)
         self.choices.append(len(ways))
         return ways[self.ways[index] if index < len(self.ways) else 0]()

@@ -15,8 +15,8 @@ from vampconv.optimize.output import check_output, write_model, write_unchanged
 from vampconv.optimize.source import as_graph, external_tensors, obstacle, read
 from vampconv.passes.pipeline import Options
 from vampconv.passes.raising import OLDEST_RAISED, LeftoverError, optimize_graph
+from vampconv.plugins import Plugin, load_plugins
 from vampconv.rewrite import Rule
-from vampconv.rewrite.plugins import directory_rules, installed_rules, select_rules
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,15 @@ class Request:
     rule_directories: Sequence[Path] = ()
     enable: Sequence[str] = ()
     disable: Sequence[str] = ()
+    plugins: Sequence[Plugin] = ()
+    """Apart from installed ones."""
     force: bool = False
 
     def rules(self) -> list[type[Rule]]:
         """The rules that are switched on, in their order."""
-        rules = installed_rules()
-        for directory in self.rule_directories:
-            rules += directory_rules(directory)
-        return select_rules(rules, enable=self.enable, disable=self.disable)
+        return load_plugins(
+            directories=self.rule_directories, enable=self.enable, disable=self.disable, plugins=self.plugins
+        ).selected
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vampconv.passes.exact import foldable
 from vampconv.passes.expression import Apply, Expression, Leaf, evaluate, leaves, result_dtype
+from vampconv.rewrite.trace import rules_of
 
 SMALL = 1 << 16
 """Bytes that a model may always grow by for a constant that is computed in advance."""
@@ -120,7 +121,8 @@ def _apply(node: ir.Node, expressions: dict[ir.Value, Expression], opset: int) -
         return None
     if node.op_type == "Transpose":
         attributes.setdefault("perm", tuple(reversed(range(len(arguments[0].shape)))))
-    return Apply(node.op_type, arguments, attributes, _shape(node.op_type, arguments, attributes, opset))
+    shape = _shape(node.op_type, arguments, attributes, opset)
+    return Apply(node.op_type, arguments, attributes, shape, rules_of(node))
 
 
 def _shape(

@@ -204,7 +204,7 @@ def _as_onnxscript(rule: type[Rule]) -> Any:
             strict = {"_domain": domain, "_outputs": outputs, "_allow_other_attributes": False}
             return getattr(builder, op_type)(*inputs, **strict, **attributes)
 
-        return rule.before(Ops(emit, choose=_all_of), *variables)
+        return rule.before(Ops(emit, take=_all_of), *variables)
 
     pattern.__signature__ = inspect.signature(rule.before)  # type: ignore[attr-defined]
     return pattern
