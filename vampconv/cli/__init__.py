@@ -10,6 +10,7 @@ import click
 from vampconv import __version__
 from vampconv.cli.convert import convert
 from vampconv.cli.inspect import inspect
+from vampconv.cli.optimize import optimize
 from vampconv.cli.rules import rules
 from vampconv.cli.vamp import vamp
 from vampconv.cli.verify import verify
@@ -24,7 +25,7 @@ def cli() -> None:
     """Compile VampNet checkpoints to ONNX, account for every tensor, and play them."""
 
 
-for _command in (convert, verify, vamp, inspect, rules):
+for _command in (convert, verify, vamp, inspect, optimize, rules):
     cli.add_command(_command)
 
 
