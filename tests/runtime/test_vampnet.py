@@ -75,8 +75,8 @@ def test_time_and_seconds(vampnet):
     assert vampnet.s2t(10) == 575
     assert vampnet.s2t(np.array([0, 3.0])).tolist() == [0, 173]
     assert vampnet.t2s(575) == pytest.approx(575 * 768 / 44100)
-    assert VampNet(vampnet.bundle.directory)._chunk_length("coarse") == 575
-    assert VampNet(vampnet.bundle.directory)._chunk_length("c2f") == 173
+    assert VampNet(vampnet.bundle.directory).chunk_length("coarse") == 575
+    assert VampNet(vampnet.bundle.directory).chunk_length("c2f") == 173
 
 
 def test_a_mask_of_time_is_that_of_all_codebooks(vampnet):

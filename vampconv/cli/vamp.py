@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,7 @@ def vamp(*, streamed: bool, as_json: bool, **options: Any) -> None:
 
     with telling() as tell:
         result = perform(request, tell)
-    for warning in result.warnings:
-        sys.stderr.write(f"vampconv: warning: {warning}\n")
+    warn(result.warnings)
     if as_json:
         print_json(result.as_json())
     else:
@@ -93,8 +92,15 @@ def _stream(request: Request) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
 
-    told, seed = stream(request, write)
-    sys.stderr.write(f"from {told}; seed {seed}\n")
+    opened, seed = stream(request, write)
+    warn(opened.warnings)
+    sys.stderr.write(f"from {opened.told}; seed {seed}\n")
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """Tell the user of what may not be meant."""
+    for warning in warnings:
+        sys.stderr.write(f"vampconv: warning: {warning}\n")
 
 
 @contextmanager

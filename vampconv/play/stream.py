@@ -12,13 +12,13 @@ from vampconv.play.masking import Masks
 from vampconv.play.perform import new_seed, open_vampnet
 from vampconv.play.request import Request
 from vampconv.play.sound import wav_header
-from vampconv.play.source import open_audio
+from vampconv.play.source import Opened, open_audio
 from vampconv.runtime import stream_audio
 from vampconv.runtime.sampling.seeded import source as seeded
 
 
-def stream(request: Request, write: Callable[[bytes], object]) -> tuple[str, int]:
-    """Write a WAV file, 32-bit float, each stretch as soon as it is made; the audio vamped, in words, and the seed.
+def stream(request: Request, write: Callable[[bytes], object]) -> tuple[Opened, int]:
+    """Write a WAV file, 32-bit float, each stretch as soon as it is made; what was vamped, and the seed.
 
     All models are in memory. The samples are those that `perform` writes.
 
@@ -55,4 +55,4 @@ def stream(request: Request, write: Callable[[bytes], object]) -> tuple[str, int
     write(wav_header(vampnet.sample_rate, channels, samples))
     for audio in stretches:
         write(np.ascontiguousarray(audio[0].T, "<f4").tobytes())
-    return opened.told, seed
+    return opened, seed
