@@ -41,7 +41,7 @@ OPTIONAL = {"Attention": 1, "Linear": 1, "FiLM": 5}
 """How many of the last inputs may be left out together."""
 
 
-ANY_SHAPE = {"UnitSnake", "PadToMultiple"}
+ANY_SHAPE = {"UnitSnake", "PadToMultiple", "TanhGELU"}
 """Ops that take what other ops refuse: any size, and any number of axes."""
 
 
