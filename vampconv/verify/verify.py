@@ -156,7 +156,8 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 results[part] = verifier.run(cases)
                 results[part].weights = weights.get(part, [])
                 around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
-                checker = LoopVerifier(bundle, verifier.references.exact, request.threads)
+                references = verifier.references
+                checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
                 results[part].loops = list(checker.run(around))
                 if part == "decoder" and request.audio is not None:
                     listen(request.audio, verifier.references, bundle, results, request.audio_directory)
