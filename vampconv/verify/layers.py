@@ -142,7 +142,8 @@ class PartVerifier:
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
             self.result.comparisons.append(_row(places[name], case, measured))
-            self.extremes.see(self.result.comparisons[-1], group[name], exact[name])
+            row = self.result.comparisons[-1]
+            self.extremes.see(row, group[name], exact[name], measured.largest)
             for other, order in places[name].stands_for[1:]:
                 again = self.truth.record.values.get(other)
                 if again is None or not torch.equal(arranged(again, order), exact[name]):
