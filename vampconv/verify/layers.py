@@ -38,7 +38,7 @@ SHORT = (13, 64)
 """Fewest and most steps that a case has for regions to be read."""
 BATCH = 1 << 26
 """Bytes of them whose truth is held."""
-AT_ONCE = 1 << 31
+AT_ONCE = 1 << 29
 """Bytes of tapped values that are held at a time."""
 
 
