@@ -111,6 +111,8 @@ class PartVerifier:
     def _case(self, taps: Taps, case: Case) -> None:
         feeds = self.subject.feeds(case)
         outputs = taps.outputs(feeds)
+        if self.layerwise:
+            taps.close()  # its weights are loaded again piece by piece
         for side in (self.truth, self.rival):
             side.run(self.anchors, feeds, list(outputs.values()))
         for name in unfounded(self.anchors, self.truth.record):
@@ -120,6 +122,7 @@ class PartVerifier:
             for name, value in self.truth.known.items()
             if value.is_floating_point() and value.shape == self.rival.known[name].shape
         }
+        self.rival.forget(but=(".", "encoder"))
         if self.layerwise:
             for group in taps.chunks(feeds, AT_ONCE, outputs):
                 for few in _batches(group, BATCH):
@@ -155,6 +158,7 @@ class PartVerifier:
 
     def _own_level(self, name: str, truth: Tensor) -> float:
         """The error of torch in a value that only the graph has."""
+        self.rival.recall()
         near = self._values(self.rival, [name]).get(name)
         sound = near is not None and truth.is_floating_point() and near.shape == truth.shape
         return relative(near, truth) if sound and near is not None else 0.0
@@ -216,9 +220,7 @@ class PartVerifier:
         """Feed each region the reference's own inputs, of one case that is short."""
         short = [case for case in cases if SHORT[0] <= case.batch * case.length <= SHORT[1]]
         case = min(short, key=lambda c: c.batch * c.length, default=Case(1, SHORT[0], 0))
-        feeds = self.subject.feeds(case)
-        for side in (self.truth, self.rival):
-            side.run(self.anchors, feeds, [])
+        self.truth.run(self.anchors, self.subject.feeds(case), [])
         regions = self.regions()
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)

@@ -32,6 +32,18 @@ MASKED = 0.9
 
 
 @dataclass(frozen=True)
+class Step:
+    """A forward of the model in a loop: codes [batch, n_codebooks, time], noise level, logits."""
+
+    codes: Integers
+    r: np.float32
+    logits: Exact
+
+
+Way = list[Step]
+
+
+@dataclass(frozen=True)
 class Clear:
     """A run of the loop whose truth is known.
 
@@ -111,42 +123,80 @@ class LoopVerifier:
         What float32 finds unclear is passed over; what it finds clear must be so in float64.
         """
         for seed in range(ATTEMPTS):
-            if self.near is not None and self._run(self.near, settings, seed, MARGIN) is None:
+            way: Way = []
+            if self.near is not None and self._run(self.near, settings, seed, MARGIN, way) is None:
                 continue
-            found = self._run(self.reference, settings, seed, MARGIN)
+            found = self._run(self.reference, settings, seed, MARGIN, self._ahead(way, seed))
             if found is not None:
                 return found[1]
         unclear = (self._run(self.reference, settings, seed, -np.inf) for seed in range(ATTEMPTS))
         return max((run for run in unclear if run is not None), key=lambda run: run[0])[1]
 
     def _run(
-        self, reference: Reference, settings: Settings, seed: int, least: float
+        self, reference: Reference, settings: Settings, seed: int, least: float, way: Way | None = None
     ) -> tuple[float, Clear] | None:
-        """The margin of a case, and its truth; None if it is not above the least."""
-        loop, feeds = self._case(reference, settings, seed)
-        wanted = loop.run_clearly(least)
-        return None if wanted is None else (loop.margin, Clear(feeds, seed, loop.draws, wanted))
+        """The margin of a case, and its truth; None if it is not above the least.
 
-    def _case(self, reference: Reference, settings: Settings, seed: int) -> tuple[Loop, Feeds]:
-        subject = reference.subject
-        assert isinstance(subject, Transformer)
+        Forwards that are on the way already are taken from there, and others are put there.
+        """
+        subject = self._subject
         config, random = subject.config, np.random.default_rng((7, seed))
-        feeds = subject.feeds(replace(CASE, seed=seed))
+        feeds = self._feeds(seed)
         batch, _, time = shape = feeds["codes"].shape
         codes = random.integers(0, config.vocab_size, shape)
         mask = (random.random(shape) < MASKED).astype(np.int64)
         mask[:, : config.n_conditioning_codebooks] = 0
         draws = Draws.of_seed(seed, settings.steps, batch, time * config.n_predict, config.vocab_size)
-        controls = {name: array for name, array in feeds.items() if name.startswith("ctrl")}
+        known = [] if way is None else way
 
         def forward(codes: Integers, r: np.float32) -> Exact:
-            given: Feeds = {"codes": codes, "r": np.full(batch, r, np.float32), **controls}
-            with torch.inference_mode():
-                logits = subject.run(reference.model, given, ())["."]
-            return logits.transpose(1, 2).double().numpy()
+            for step in known:
+                if step.r == r and np.array_equal(step.codes, codes):
+                    return step.logits
+            known.append(Step(codes, r, self._logits(reference, codes, np.full(batch, r, np.float32), seed)))
+            return known[-1].logits
 
         loop = Loop(forward, codes, mask, config.vocab_size, config.n_conditioning_codebooks, settings, draws)
-        return loop, {"codes": codes, "mask": mask, **settings.feeds(), **controls}
+        wanted = loop.run_clearly(least)
+        if wanted is None:
+            return None
+        inputs = {"codes": codes, "mask": mask, **settings.feeds(), **_controls(feeds)}
+        return loop.margin, Clear(inputs, seed, draws, wanted)
+
+    def _ahead(self, way: Way, seed: int) -> Way:
+        """The same steps with float64's logits, of one forward for all of them."""
+        if not way:
+            return []
+        codes = np.concatenate([step.codes for step in way])
+        r = np.repeat(np.array([step.r for step in way]), len(way[0].codes))
+        logits = np.split(self._logits(self.reference, codes, r, seed), len(way))
+        return [Step(step.codes, step.r, exact) for step, exact in zip(way, logits, strict=True)]
+
+    def _logits(self, reference: Reference, codes: Integers, r: Array, seed: int) -> Exact:
+        """Logits [batch, rows, vocab] of codes [batch, n_codebooks, time], a multiple of the batch of a case."""
+        controls = _controls(self._feeds(seed))
+        times = len(codes) // CASE.batch
+        given: Feeds = {
+            "codes": codes,
+            "r": r,
+            **{n: np.concatenate([x] * times) for n, x in controls.items()},
+        }
+        with torch.inference_mode():
+            logits = self._subject.run(reference.model, given, ())["."]
+        return logits.transpose(1, 2).double().numpy()
+
+    @property
+    def _subject(self) -> Transformer:
+        subject = self.reference.subject
+        assert isinstance(subject, Transformer)
+        return subject
+
+    def _feeds(self, seed: int) -> Feeds:
+        return self._subject.feeds(replace(CASE, seed=seed))
+
+
+def _controls(feeds: Feeds) -> Feeds:
+    return {name: array for name, array in feeds.items() if name.startswith("ctrl")}
 
 
 def _judgement(tokens: int, wrong: int) -> str:

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -125,8 +126,10 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     )
     differences = require_plugins(manifest, plugins)
     plugins.check_switches()
-    located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
-    hashes, problems = hash_files(manifest, bundle)
+    with ThreadPoolExecutor(1) as pool:
+        hashing = pool.submit(hash_files, manifest, bundle)
+        located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
+        hashes, problems = hashing.result()
     problems += [*located.problems, *differences]
     weights = check_weights(bundle, manifest, located, plugins)
     total, done = len(cases) * len(manifest["models"]), 0
