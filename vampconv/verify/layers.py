@@ -36,7 +36,7 @@ from vampconv.verify.truth import arranged
 Array = NDArray[Any]
 SHORT = (13, 64)
 """Fewest and most steps that a case has for regions to be read."""
-BATCH = 1 << 26
+BATCH = 1 << 28
 """Bytes of them whose truth is held."""
 AT_ONCE = 1 << 29
 """Bytes of tapped values that are held at a time."""

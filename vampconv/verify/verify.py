@@ -21,7 +21,6 @@ from vampconv.errors import UsageError, VerificationError
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
-from vampconv.verify.listening import listen
 from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
 from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.needs import require_plugins
@@ -163,6 +162,8 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
                 results[part].loops = list(checker.run(around))
                 if part == "decoder" and request.audio is not None:
+                    from vampconv.verify.listening import listen  # scipy takes a second to import
+
                     listen(request.audio, verifier.references, bundle, results, request.audio_directory)
                 if request.bisect:
                     find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
