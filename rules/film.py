@@ -8,7 +8,8 @@ import numpy as np
 
 from vampconv.dialect import Ops, vamp
 from vampconv.dialect.film import noise_frequencies
-from vampconv.rewrite import Close, Draw, Exact, Rule, Sample, Stage, V
+from vampconv.dialect.op import fits
+from vampconv.rewrite import Close, Draw, Exact, Guard, Match, Refused, Rule, Sample, Stage, V
 
 FLOAT, DOUBLE = 1, 11
 QUARTER_TURN = np.array(np.pi / 2)
@@ -99,4 +100,49 @@ class LowerNoiseEmbedding(Rule):
         yield Sample(r=draw.uniform(1, 1, "batch"), dim=4)  # cos(π/2) is clamped
 
 
-RULES = (DropIdentityFiLM, LowerFiLM, LowerNoiseEmbedding)
+class RaiseFiLM(Rule):
+    """``x · (γ(r) + 1) + β(r)`` with the features before time, between two transpositions, is ``FiLM``."""
+
+    stage = Stage.RAISE
+    claim = Close(rtol=1e-5, atol=1e-5)
+
+    @staticmethod
+    def before(
+        op: Ops, x: V, condition: V, gamma_weight: V, gamma_bias: V, beta_weight: V, beta_bias: V
+    ) -> V:
+        gamma = op.Gemm(condition, gamma_weight, gamma_bias, transB=1)
+        beta = op.Gemm(condition, beta_weight, beta_bias, transB=1)
+        gain = op.either(
+            lambda: op.Add(op.Unsqueeze(gamma, [2]), 1.0), lambda: op.Unsqueeze(op.Add(gamma, 1.0), [2])
+        )
+        scaled = op.Mul(op.Transpose(x, perm=[0, 2, 1]), gain)
+        return op.Transpose(op.Add(scaled, op.Unsqueeze(beta, [2])), perm=[0, 2, 1])
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        weights = "gamma_weight", "gamma_bias", "beta_weight", "beta_bias"
+        yield m.floats("x", "condition", *weights), "it is not in float32"
+        dim, size = m.size("x", -1), m.size("condition", -1)
+        matrices = m.shape("gamma_weight") == m.shape("beta_weight") == (dim, size)
+        vectors = m.shape("gamma_bias") == m.shape("beta_bias") == (dim,)
+        yield (
+            dim > 0 and size > 0 and matrices and vectors,
+            "the weights are not one γ and β for each feature",
+        )
+        x, condition = m.shape("x") or (None,), m.shape("condition") or (None,)
+        yield len(x) == 3 and fits(x[0], condition[0]), "there is not one condition for each of the batch"
+
+    @staticmethod
+    def after(op: Ops, x: V, condition: V, gamma_weight: V, gamma_bias: V, beta_weight: V, beta_bias: V) -> V:
+        return vamp(op).FiLM(x, condition, gamma_weight, gamma_bias, beta_weight, beta_bias)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        good = dict(next(iter(LowerFiLM.evidence(draw))).arguments)
+        yield from LowerFiLM.evidence(draw)
+        yield Refused("each feature", **{**good, "gamma_bias": draw(1)})
+        yield Refused("each of the batch", **{**good, "x": draw(3, "time", 6), "condition": draw.input(1, 4)})
+        yield Refused("float32", **{k: v.astype(np.float64) for k, v in good.items()})
+
+
+RULES = (RaiseFiLM, DropIdentityFiLM, LowerFiLM, LowerNoiseEmbedding)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from vampconv.dialect import Ops, vamp
 from vampconv.rewrite import Close, Draw, Guard, Match, Refused, Rule, Sample, Stage, V
 
@@ -71,10 +73,7 @@ class ClassicGatedGELU(Rule):
     def after(op: Ops, x: V, m: Match) -> V:
         half = m.size("x", -1) // 2
         value, gate = op.Split(x, [half, half], axis=-1, outputs=2)
-        cube = op.Mul(op.Mul(gate, gate), gate)
-        inner = op.Mul(op.Add(gate, op.Mul(cube, 0.044715)), math.sqrt(2 / math.pi))
-        gelu = op.Mul(op.Mul(gate, 0.5), op.Add(op.Tanh(inner), 1.0))
-        return op.Mul(value, gelu)
+        return op.Mul(value, _gelu(op, gate))
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
@@ -82,4 +81,224 @@ class ClassicGatedGELU(Rule):
         yield Refused("width of x", x=draw.unranked("batch", "time", 4))
 
 
-RULES = (StandardGatedGELU, ClassicGatedGELU)
+def _gelu(op: Ops, x: V) -> V:
+    cube = op.Mul(op.Mul(x, x), x)
+    inner = op.Mul(op.Add(x, op.Mul(cube, 0.044715)), math.sqrt(2 / math.pi))
+    return op.Mul(op.Mul(x, 0.5), op.Add(op.Tanh(inner), 1.0))
+
+
+def _factor(op: Ops, x: V) -> V:
+    """``1 + tanh(sqrt(2/π) · (x + 0.044715·x³))``."""
+    cube = op.either(lambda: op.Mul(x, op.Mul(x, x)), lambda: op.Pow(x, 3.0))
+    return op.Add(op.Tanh(op.Mul(op.Add(x, op.Mul(cube, 0.044715)), math.sqrt(2 / math.pi))), 1.0)
+
+
+class RaiseTanhGELU(Rule):
+    """``x/2 · (1 + tanh(…))`` is ``TanhGELU``."""
+
+    stage = Stage.RAISE
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V) -> V:
+        return op.Mul(op.Mul(x, 0.5), _factor(op, x))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m.floats("x"), "it is not in float32"
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:
+        return vamp(op).TanhGELU(x)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield from samples(draw)
+        double = draw("batch", "time", 4)
+        yield Refused("float32", x=double.astype(np.float64))
+
+
+class RaiseTanhGELUHalvedLast(RaiseTanhGELU):
+    """``(x · (1 + tanh(…))) / 2`` is ``TanhGELU``."""
+
+    @staticmethod
+    def before(op: Ops, x: V) -> V:
+        return op.Mul(op.Mul(x, _factor(op, x)), 0.5)
+
+
+class RaiseTanhGELUHalvedFactor(RaiseTanhGELU):
+    """``x · ((1 + tanh(…)) / 2)`` is ``TanhGELU``."""
+
+    @staticmethod
+    def before(op: Ops, x: V) -> V:
+        return op.Mul(x, op.Mul(_factor(op, x), 0.5))
+
+
+def _tanh_gelu(op: Ops, x: V) -> V:
+    return op.either(lambda: vamp(op).TanhGELU(x), lambda: op.Gelu(x, approximate="tanh"))
+
+
+class RaiseSplitGatedGELU(Rule):
+    """Two halves by Split, the first times the tanh-GELU of the second, are ``GatedGELU``."""
+
+    stage = Stage.RAISE
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V, axis: V) -> V:
+        value, gate = op.Split(x, axis=axis, num_outputs=2, outputs=2)
+        return op.Mul(value, _tanh_gelu(op, gate))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from _halves(m)
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:
+        return vamp(op).GatedGELU(x)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        for sample in samples(draw):
+            yield Sample(axis=-1, opset=18, **sample.arguments)
+        x = draw("batch", "time", 4)
+        yield Sample(x=x, axis=2, opset=18)
+        yield Refused("last axis", x=draw("batch", 4, 4), axis=1, opset=18)
+        yield Refused("even width", x=draw("batch", "time", 5), axis=2, opset=18)
+        yield Refused("float32", x=x.astype(np.float64), axis=2, opset=18)
+
+
+def _halves(m: Match) -> Iterator[Guard]:
+    yield m.floats("x"), "it is not in float32"
+    yield m.is_last_axis("axis", of="x"), "it is not the last axis that is halved"
+    yield m.size("x", -1) > 0 and m.size("x", -1) % 2 == 0, "x has no even width that is known"
+
+
+class RaiseSizedSplitGatedGELU(Rule):
+    """The same, where the widths of the halves are written down."""
+
+    stage = Stage.RAISE
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V, axis: V, sizes: V) -> V:
+        value, gate = op.Split(x, sizes, axis=axis, outputs=2)
+        return op.Mul(value, _tanh_gelu(op, gate))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from _halves(m)
+        yield m.integers("sizes") == [m.size("x", -1) // 2] * 2, "the parts are not halves"
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:
+        return vamp(op).GatedGELU(x)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        for sample in samples(draw):
+            half = sample.arguments["x"].shape[-1] // 2
+            yield Sample(axis=-1, sizes=np.array([half, half]), **sample.arguments)
+        x = draw("batch", "time", 4)
+        halves = np.array([2, 2])
+        yield Refused("not halves", x=draw("batch", 4), axis=1, sizes=np.array([1, 3]))
+        yield Refused("last axis", x=draw("batch", 4, 4), axis=1, sizes=halves)
+        yield Refused("even width", x=draw.unranked("batch", 4), axis=-1, sizes=halves)
+        yield Refused("float32", x=x.astype(np.float64), axis=-1, sizes=halves)
+
+
+class RaiseSlicedGatedGELU(Rule):
+    """The same, where the halves are two slices."""
+
+    stage = Stage.RAISE
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V, axis: V, start: V, middle: V, end: V) -> V:
+        value = op.Slice(x, start, middle, axis)
+        return op.Mul(value, _tanh_gelu(op, op.Slice(x, middle, end, axis)))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from _halves(m)
+        bounds = [m.integers(name) for name in ("start", "middle", "end")]
+        width = m.size("x", -1)
+        yield bounds == [[0], [width // 2], [width]], "the slices are not the halves"
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:
+        return vamp(op).GatedGELU(x)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        def bounds(*numbers: int) -> dict[str, V]:
+            names = ("axis", "start", "middle", "end")
+            return {n: np.array([number]) for n, number in zip(names, numbers, strict=True)}
+
+        for sample in samples(draw):
+            width = sample.arguments["x"].shape[-1]
+            yield Sample(**bounds(-1, 0, width // 2, width), **sample.arguments)
+        x = draw("batch", "time", 4)
+        yield Refused("not the halves", x=draw("batch", 6), **bounds(-1, 1, 3, 5))
+        yield Refused("not the halves", x=draw("batch", 6), **bounds(-1, 0, 2, 4))
+        yield Refused("last axis", x=draw("batch", 4, 4), **bounds(1, 0, 2, 4))
+        yield Refused("even width", x=draw.unranked("batch", 4), **bounds(-1, 0, 2, 4))
+        yield Refused("float32", x=x.astype(np.float64), **bounds(-1, 0, 2, 4))
+
+
+class StandardTanhGELU(Rule):
+    """ONNX Gelu in its tanh form."""
+
+    stage = Stage.LOWER
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V) -> V:
+        return vamp(op).TanhGELU(x)
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m.opset >= 20, "Gelu needs opset 20"
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:
+        return op.Gelu(x, approximate="tanh")
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        for sample in samples(draw):
+            yield Sample(opset=20, **sample.arguments)
+        yield Refused("opset 20", opset=19, x=draw("batch", "time", 4))
+
+
+class ClassicTanhGELU(Rule):
+    """``x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715·x³)))``."""
+
+    stage = Stage.LOWER
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V) -> V:
+        return vamp(op).TanhGELU(x)
+
+    @staticmethod
+    def after(op: Ops, x: V) -> V:
+        return _gelu(op, x)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield from samples(draw)
+
+
+RULES = (
+    RaiseTanhGELU,
+    RaiseTanhGELUHalvedLast,
+    RaiseTanhGELUHalvedFactor,
+    RaiseSplitGatedGELU,
+    RaiseSizedSplitGatedGELU,
+    RaiseSlicedGatedGELU,
+    StandardGatedGELU,
+    ClassicGatedGELU,
+    StandardTanhGELU,
+    ClassicTanhGELU,
+)

@@ -174,4 +174,91 @@ class LowerUnitSnake(Rule):
         yield Sample(x=draw("batch", 2, "time", scale=30.0))
 
 
-RULES = (FoldSnakeScales, FoldSnakeOutputScale, LowerSnake, LowerUnitSnake)
+def _waves(op: Ops, x: V, alpha: V) -> V:
+    wave = op.Sin(op.Mul(alpha, x))
+    return op.either(lambda: op.Mul(wave, wave), lambda: op.Pow(wave, 2.0))
+
+
+def _per_channel(m: Match) -> Iterator[Guard]:
+    yield m.floats("x", "alpha"), "it is not in float32"
+    channels = m.size("x", 1)
+    fit = len(m.shape("x") or ()) == 3 and channels > 0 and m.shape("alpha") == (1, channels, 1)
+    yield fit, "alpha is not one number for each channel"
+
+
+class RaiseSnake(Rule):
+    """``x + sin²(alpha·x) / (alpha + 1e-9)``, in any order, is ``Snake``."""
+
+    stage = Stage.RAISE
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V, alpha: V) -> V:
+        waves, divisor = _waves(op, x, alpha), op.Add(alpha, EPSILON)
+        scaled = op.either(
+            lambda: op.Mul(waves, op.Reciprocal(divisor)),
+            lambda: op.Mul(waves, op.Div(1.0, divisor)),
+            lambda: op.Div(waves, divisor),
+        )
+        return op.Add(x, scaled)
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from _per_channel(m)
+
+    @staticmethod
+    def after(op: Ops, x: V, alpha: V) -> V:
+        return vamp(op).Snake(x, alpha)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        x = draw("batch", 4, "time")
+        yield Sample(x=x, alpha=draw.uniform(0.1, 3, 1, 4, 1))
+        yield Sample(x=x * 30, alpha=draw(1, 4, 1))
+        yield Refused("each channel", x=x, alpha=draw.uniform(0.1, 3, 1, 1, 1))
+        yield Refused("each channel", x=x, alpha=draw.uniform(0.1, 3, 4, 1))
+        double = draw.uniform(0.1, 3, 1, 4, 1).astype(np.float64)
+        yield Refused("float32", x=x.astype(np.float64), alpha=double)
+
+
+class RaiseFoldedSnake(Rule):
+    """``x + inverse·sin²(alpha·x)``, the inverse computed by the exporter, is ``Snake``."""
+
+    stage = Stage.RAISE
+    claim = CLOSE
+
+    @staticmethod
+    def before(op: Ops, x: V, alpha: V, inverse: V) -> V:
+        return op.Add(x, op.Mul(inverse, _waves(op, x, alpha)))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield from _per_channel(m)
+        alpha, inverse = m.constant("alpha"), m.constant("inverse")
+        yield alpha is not None and inverse is not None, "alpha or its inverse is not a constant"
+        assert alpha is not None
+        assert inverse is not None
+        fits = alpha.shape == inverse.shape and inverse.dtype == np.float32
+        product = inverse * (alpha.astype(np.float64) + EPSILON) if fits else np.zeros(1)
+        yield bool((np.abs(product - 1) <= 2.0**-23).all()), "the factor is not 1 / (alpha + 1e-9)"
+
+    @staticmethod
+    def after(op: Ops, x: V, alpha: V) -> V:
+        return vamp(op).Snake(x, alpha)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        x = draw("batch", 4, "time")
+        for alpha in (draw.uniform(0.1, 3, 1, 4, 1), draw.uniform(-3, -0.1, 1, 4, 1)):
+            inverse = (1 / (alpha + np.float32(EPSILON))).astype(np.float32)
+            yield Sample(x=x, alpha=alpha, inverse=inverse)
+            slightly = inverse.copy()
+            slightly[0, 2] *= 1 + 2.0**-20
+            yield Refused("not 1 /", x=x, alpha=alpha, inverse=slightly)
+            yield Refused("not 1 /", x=x, alpha=alpha, inverse=alpha)
+            yield Refused("not a constant", x=x, alpha=alpha, inverse=draw.input(1, 4, 1))
+        yield Refused("each channel", x=x, alpha=draw(1, 1, 1), inverse=draw(1, 4, 1))
+        yield Refused("float32", x=x.astype(np.float64), alpha=alpha.astype(np.float64), inverse=inverse)
+
+
+RULES = (RaiseSnake, RaiseFoldedSnake, FoldSnakeScales, FoldSnakeOutputScale, LowerSnake, LowerUnitSnake)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from vampconv.dialect import Ops, vamp
 from vampconv.dialect.vector_quantize import TINY
 from vampconv.rewrite import Close, Draw, Exact, Fails, Guard, Match, Refused, Rule, Sample, Stage, V
@@ -152,4 +154,163 @@ class GatherCodes(Rule):
         yield Refused("unknown", codes=draw.integers(0, 7, "batch", 2, "time"), **unknown)
 
 
-RULES = (NearestByProduct, FoldRequantization, GatherCodes)
+class RaiseUnitRows(Rule):
+    """A constant table over the norms of its rows, no less than 1e-12, in operations that are folded."""
+
+    stage = Stage.RAISE
+    claim = Close(rtol=1e-6, atol=0)
+
+    @staticmethod
+    def before(op: Ops, table: V, axes: V) -> V:
+        norm = op.either(
+            lambda: op.ReduceL2(table, axes, keepdims=1), lambda: op.ReduceL2(table, axes=axes, keepdims=1)
+        )
+        return op.Div(table, op.Clip(norm, TINY))
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m.floats("table"), "it is not in float32"
+        yield m.is_constant("table"), "the table is not a constant"
+        yield len(m.shape("table") or ()) == 2 and m.is_last_axis("axes", of="table"), "not the norms of rows"
+
+    @staticmethod
+    def after(op: Ops, table: V) -> V:
+        return _unit(op, table, 2)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        yield Sample(table=draw(9, 4), axes=[1])
+        yield Sample(table=_with_zeros(draw), axes=[-1])
+        yield Refused("norms of rows", table=draw(4, 4), axes=[0])
+        yield Refused("not a constant", table=draw("batch", 4), axes=[1])
+        yield Refused("float32", table=draw(4, 4).astype(np.float64), axes=[1])
+
+
+class RaiseNearestCode(Rule):
+    """The greatest ``−(|a|² − 2·a·b + |b|²)`` of normalised a and rows b is the ``NearestCode``."""
+
+    stage = Stage.RAISE
+    claim = Exact()
+
+    @staticmethod
+    def before(op: Ops, latents: V, columns: V, squares: V, axes: V) -> V:
+        norm = op.either(
+            lambda: op.ReduceL2(latents, axes, keepdims=1),
+            lambda: op.ReduceL2(latents, axes=axes, keepdims=1),
+        )
+        unit = op.Div(latents, op.Clip(norm, TINY))
+        own = op.ReduceSum(op.either(lambda: op.Mul(unit, unit), lambda: op.Pow(unit, 2.0)), [-1], keepdims=1)
+        distance = op.Add(op.Sub(own, op.MatMul(op.Mul(unit, 2.0), columns)), squares)
+        return op.ArgMax(op.Neg(distance), axis=-1, keepdims=0, select_last_index=0)
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m.floats("latents", "columns", "squares"), "it is not in float32"
+        rank = len(m.shape("latents") or ())
+        yield (
+            rank == 3 and m.is_last_axis("axes", of="latents"),
+            "the latents are not along the last of three axes",
+        )
+        columns, squares = m.constant("columns"), m.constant("squares")
+        yield columns is not None and squares is not None, "the rows are not constants"
+        assert columns is not None
+        assert squares is not None
+        own = (columns.astype(np.float64) ** 2).sum(axis=0)
+        yield columns.ndim == 2 and _are_units(own), "the rows are not normalised"
+        yield (
+            squares.shape == own.shape and bool(np.allclose(squares, own, rtol=1e-6, atol=0)),
+            "not their squares",
+        )
+
+    @staticmethod
+    def after(op: Ops, latents: V, columns: V) -> V:
+        return vamp(op).NearestCode(latents, op.Transpose(columns, perm=[1, 0]))
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        for table in (draw(50, 8), draw(30, 8, scale=1e3), _with_zeros(draw)):
+            columns, squares = _columns(table)
+            axes = [-1]
+            yield Sample(latents=draw("batch", "long", 8), columns=columns, squares=squares, axes=axes)
+            yield Sample(
+                latents=draw("batch", "time", 8, scale=1e-4), columns=columns, squares=squares, axes=[2]
+            )
+        good: dict[str, V] = {
+            "latents": draw("batch", 8, 8),
+            "columns": columns,
+            "squares": squares,
+            "axes": axes,
+        }
+        yield Refused("normalised", **{**good, "columns": 2 * columns})
+        yield Refused("squares", **{**good, "squares": 0.5 * squares})
+        yield Refused("last of three", **{**good, "axes": [1]})
+        yield Refused("not constants", **{**good, "columns": draw.input(8, 50)})
+        floats = {k: v.astype(np.float64) for k, v in good.items() if k != "axes"}
+        yield Refused("float32", axes=axes, **floats)
+
+
+def _are_units(squares: V) -> bool:
+    return bool(((np.abs(squares - 1) <= 1e-6) | (squares == 0)).all())
+
+
+def _columns(table: V) -> tuple[V, V]:
+    """The rows, normalised, as columns; and their squared norms."""
+    norms = np.maximum(np.sqrt((table**2).sum(axis=1, keepdims=True)), TINY)
+    columns = np.ascontiguousarray((table / norms).T)
+    return columns, (columns**2).sum(axis=0)
+
+
+def _with_zeros(draw: Draw) -> V:
+    table = draw(9, 8)
+    table[4] = 0
+    return table
+
+
+class RaiseRequantize(Rule):
+    """A row of the table, looked up anew by its own direction, is a row of the table's ``Requantize``."""
+
+    stage = Stage.RAISE
+    claim = Exact()
+
+    @staticmethod
+    def before(op: Ops, codes: V, table: V, columns: V) -> V:
+        unit = op.Transpose(columns, perm=[1, 0])
+        return op.Gather(table, vamp(op).NearestCode(op.Gather(table, codes, axis=0), unit), axis=0)
+
+    @staticmethod
+    def require(m: Match) -> Iterator[Guard]:
+        yield m.floats("table", "columns"), "it is not in float32"
+        table, columns = m.constant("table"), m.constant("columns")
+        yield table is not None and columns is not None, "the tables are not constants"
+        assert table is not None
+        assert columns is not None
+        same = table.ndim == 2 and table.T.shape == columns.shape
+        same = same and np.allclose(_columns(table.astype(np.float64))[0], columns, 0, 1e-6)
+        yield bool(same), "the rows are not in the directions of the table's"
+
+    @staticmethod
+    def after(op: Ops, codes: V, table: V) -> V:
+        return op.Gather(vamp(op).Requantize(table), codes, axis=0)
+
+    @staticmethod
+    def evidence(draw: Draw) -> Iterator[Sample]:
+        for table in (draw(40, 8), draw(12, 3, scale=1e3)):
+            columns = _columns(table)[0]
+            yield Sample(
+                codes=draw.integers(0, len(table) - 1, "batch", "time"), table=table, columns=columns
+            )
+        codes = draw.integers(0, 11, "batch", "time")
+        yield Refused("directions", codes=codes, table=table, columns=np.ascontiguousarray(columns[:, ::-1]))
+        yield Refused("not constants", codes=codes, table=table, columns=draw.input(3, 12))
+        double = {"table": table.astype(np.float64), "columns": columns.astype(np.float64)}
+        yield Refused("float32", codes=codes, **double)
+
+
+RULES = (
+    RaiseUnitRows,
+    RaiseNearestCode,
+    RaiseRequantize,
+    NearestByProduct,
+    FoldRequantization,
+    GatherCodes,
+)

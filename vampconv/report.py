@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
+from vampconv.optimize import Optimized
 from vampconv.validation import RuleRecord
 
 MEGABYTE = 1e6
@@ -25,6 +26,20 @@ def show_conversion(console: Console, conversion: Conversion) -> None:
     if conversion.audit is not None:
         show_audit(console, conversion.audit)
     for note in conversion.notes:
+        console.print(f"note: {_plain(note)}")
+
+
+def show_optimized(console: Console, optimized: Optimized) -> None:
+    """What an optimisation did: files, nodes and size before and after, rules."""
+    console.print(f"[bold]wrote {_plain(str(optimized.output))}[/bold]")
+    before, after = optimized.before, optimized.after
+    console.print(
+        f"{before.nodes} nodes, now {after.nodes}; "
+        f"{before.bytes / MEGABYTE:.2f} MB, now {after.bytes / MEGABYTE:.2f} MB"
+    )
+    fired = ", ".join(f"{name} × {count}" for name, count in optimized.rules.items())
+    console.print(f"rules: {fired or 'none fired'}")
+    for note in optimized.notes:
         console.print(f"note: {_plain(note)}")
 
 

@@ -260,7 +260,9 @@ def test_wrong_kinds(refused, workshop, pair):
     assert "give it by --lora" in refused(2, "coarse.pth", "tune.pth")
     assert "no known model (it holds fc.weight)" in refused(4, "coarse.pth", "resnet.pth")
     assert "only a codec's tables" in refused(4, "codec.pth")
-    assert "two beat trackers" in refused(2, "coarse.pth", "wavebeat.pth", "wavebeat.pth")
+    assert "two models of one kind (WaveBeat beat tracker)" in refused(
+        2, "coarse.pth", "wavebeat.pth", "wavebeat.pth"
+    )
     assert "--codec: wavebeat.pth is a WaveBeat" in refused(2, "coarse.pth", "--codec", "wavebeat.pth")
     assert "--codec: coarse.pth is a VampNet" in refused(2, "coarse.pth", "--codec", "coarse.pth")
     assert "--codec: tune.pth is a LoRA" in refused(2, "coarse.pth", "--codec", "tune.pth")

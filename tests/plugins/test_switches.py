@@ -153,7 +153,7 @@ def test_a_rule_that_lacks_a_piece_is_refused():
 
 
 def test_a_rule_of_no_stage_is_refused():
-    with pytest.raises(PluginError, match=r"rule Odd .*has the stage 'lower'; give one of Stage\.CANONICAL"):
+    with pytest.raises(PluginError, match=r"rule Odd .*has the stage 'lower'; give one of Stage\.RAISE"):
         select_rules([rule("Odd", DropFiLM.before, DropFiLM.after, stage="lower")])
 
 

@@ -17,7 +17,14 @@ from ..common import OPSETS
 
 RULES = builtin_rules()
 NAMES = [rule.__name__ for rule in RULES]
-CONSTANT = ("MergeLoRA", "FoldWeightNorm", "FoldRequantization")
+CONSTANT = (
+    "MergeLoRA",
+    "FoldWeightNorm",
+    "FoldRequantization",
+    "RaiseWeightNorm",
+    "RaiseScaledUnits",
+    "RaiseUnitRows",
+)
 """Rules of weights alone, whose sizes are those of the model."""
 
 

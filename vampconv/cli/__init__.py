@@ -10,6 +10,7 @@ import click
 from vampconv import __version__
 from vampconv.cli.convert import convert
 from vampconv.cli.inspect import inspect
+from vampconv.cli.optimize import optimize
 from vampconv.cli.rules import rules
 from vampconv.cli.verify import verify
 from vampconv.process import run
@@ -23,7 +24,7 @@ def cli() -> None:
     """Compile VampNet checkpoints to ONNX, and account for every tensor."""
 
 
-for _command in (convert, verify, inspect, rules):
+for _command in (convert, verify, inspect, optimize, rules):
     cli.add_command(_command)
 
 

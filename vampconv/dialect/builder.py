@@ -23,6 +23,13 @@ FUSED = "vampconv.fused"
 """Key of a node's metadata: such values that are not there any more, each as ``path=why``."""
 
 Emit = Callable[[str, str, tuple[Any, ...], dict[str, Any], int], Any]
+Way = Callable[[], Any]
+Take = Callable[[tuple[Way, ...]], Any]
+
+
+def first_of(ways: tuple[Way, ...]) -> Any:
+    """The first of several ways to write a value."""
+    return ways[0]()
 
 
 class Ops:
@@ -30,12 +37,17 @@ class Ops:
 
     Every function takes its inputs in order and its attributes by keyword, and returns the output
     value, or a tuple of them with ``outputs=n``. What a call does is up to `emit`: it makes a node,
-    or a part of a pattern.
+    or a part of a pattern. `take` says which of the ways of `either` is taken.
     """
 
-    def __init__(self, emit: Emit, domain: str = "") -> None:
+    def __init__(self, emit: Emit, domain: str = "", take: Take = first_of) -> None:
         self.emit = emit
         self.domain = domain
+        self.take = take
+
+    def either(self, *ways: Way) -> Any:
+        """One value that may be written in several ways: a pattern matches any of them."""
+        return self.take(ways)
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
         if op_type.startswith("_"):
@@ -49,7 +61,7 @@ class Ops:
 
 def vamp(op: Ops) -> Ops:
     """The same builder, speaking the ``vamp`` domain."""
-    return Ops(op.emit, DOMAIN)
+    return Ops(op.emit, DOMAIN, op.take)
 
 
 class NodeBuilder(Ops):
@@ -61,12 +73,21 @@ class NodeBuilder(Ops):
     ----------
     module
         Path of the module that new nodes stand for.
+    ways
+        Which way of each `either` to take, in the order in which they are met; the first of those beyond.
+
+    Attributes
+    ----------
+    choices
+        How many ways each `either` had.
 
     """
 
-    def __init__(self, module: str = "") -> None:
-        super().__init__(self._emit)
+    def __init__(self, module: str = "", ways: Sequence[int] = ()) -> None:
+        super().__init__(self._emit, take=self._take)
         self.module = module
+        self.ways = ways
+        self.choices: list[int] = []
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
 
@@ -81,6 +102,11 @@ class NodeBuilder(Ops):
         )
         self.constants.append(constant)
         return constant
+
+    def _take(self, ways: tuple[Way, ...]) -> Any:
+        index = len(self.choices)
+        self.choices.append(len(ways))
+        return ways[self.ways[index] if index < len(self.ways) else 0]()
 
     def _emit(
         self, domain: str, op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], outputs: int

@@ -23,5 +23,16 @@ class GatedGELU(Op):
     @staticmethod
     def meaning(x: Array) -> Array:
         value, gate = np.split(x, 2, axis=-1)
-        gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
-        return np.asarray(value * gelu)
+        return np.asarray(value * TanhGELU.meaning(gate))
+
+
+class TanhGELU(Op):
+    """``x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715·x³)))`` (arXiv:1606.08415). x [...] -> [...]."""
+
+    @staticmethod
+    def shape(x: Dims) -> Dims:
+        return x
+
+    @staticmethod
+    def meaning(x: Array) -> Array:
+        return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vampconv.dialect.op import Array, Dims, Op, expect
 
 
@@ -22,8 +24,5 @@ class LoRA(Op):
 
     @staticmethod
     def meaning(weight: Array, a: Array, b: Array, *, scale: float) -> Array:
-        merged = weight.copy()
-        for row in range(weight.shape[0]):
-            for column in range(weight.shape[1]):
-                merged[row, column] += scale * sum(b[row, k] * a[k, column] for k in range(a.shape[0]))
-        return merged
+        update = sum(np.multiply.outer(b[:, k], a[k]) for k in range(a.shape[0]))
+        return weight + scale * update

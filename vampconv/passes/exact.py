@@ -56,6 +56,21 @@ def matmul(a: Array, b: Array) -> Array:
     return product
 
 
+def clip(x: Array, low: Array | float = -np.inf, high: Array | float = np.inf) -> Array:
+    """ONNX Clip; a limit above the other wins."""
+    return np.asarray(np.minimum(np.maximum(x, low), high).astype(x.dtype, copy=False))
+
+
+def reciprocal(x: Array) -> Array:
+    """One over each element."""
+    return np.asarray(1 / x)
+
+
+def expand(x: Array, shape: Array) -> Array:
+    """ONNX Expand: repeated along axes of size 1, in either direction."""
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(int(size) for size in shape)))
+
+
 def gather(x: Array, indices: Array, *, axis: int = 0) -> Array:
     """ONNX Gather."""
     return np.asarray(np.take(x, indices, axis=axis))
@@ -90,12 +105,15 @@ BY_ROWS: Mapping[str, Callable[..., Array]] = {
     "Sqrt": np.sqrt,
     "Sign": np.sign,
     "Max": np.maximum,
+    "Clip": clip,
+    "Neg": np.negative,
+    "Reciprocal": reciprocal,
     "MatMul": matmul,
     "ReduceSum": reduce_sum,
 }
 """Operations whose rows (axis 0) can be computed block by block."""
 
-WHOLE: Mapping[str, Callable[..., Array]] = {"Gather": gather, "ArgMax": argmax}
+WHOLE: Mapping[str, Callable[..., Array]] = {"Gather": gather, "ArgMax": argmax, "Expand": expand}
 """Operations that need their whole inputs."""
 
 MOVES = frozenset({"Transpose", "Concat", "Reshape", "Squeeze", "Unsqueeze"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import onnx
@@ -10,8 +11,11 @@ from onnx_ir.convenience import replace_all_uses_with
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vampconv.passes.exact import foldable
-from vampconv.passes.expression import Apply, Expression, Leaf, evaluate, result_dtype
+from vampconv.passes.expression import Apply, Expression, Leaf, evaluate, leaves, result_dtype
 from vampconv.rewrite.trace import rules_of
+
+SMALL = 1 << 16
+"""Bytes that a model may always grow by for a constant that is computed in advance."""
 
 
 class FoldedTensor(ir.LazyTensor):
@@ -41,10 +45,15 @@ def expression_of(value: ir.Value) -> Expression:
     return tensor.expression if isinstance(tensor, FoldedTensor) else Leaf(value.name or "", tensor)
 
 
-def fold_constants(model: ir.Model) -> int:
-    """Replace every largest foldable constant subgraph by an initializer; return how many there were."""
+def fold_constants(model: ir.Model, *, may_grow: bool = True) -> int:
+    """Replace every largest foldable constant subgraph by an initializer; return how many there were.
+
+    Unless it `may_grow`, a subgraph stays whose value is larger than the constants that go with it.
+    """
     graph = model.graph
-    expressions: dict[ir.Value, Expression] = {v: expression_of(v) for v in graph.initializers.values()}
+    expressions: dict[ir.Value, Expression] = {
+        v: expression_of(v) for v in graph.initializers.values() if _is_number(v)
+    }
     folded: list[ir.Node] = []
     for node in graph:
         applied = _apply(node, expressions, graph.opset_imports[""])
@@ -57,10 +66,32 @@ def fold_constants(model: ir.Model) -> int:
         for n in folded
         if n.outputs[0].is_graph_output() or any(u not in gone for u in n.outputs[0].consumers())
     ]
+    if not may_grow:
+        roots = [n for n in roots if _fits(expressions[n.outputs[0]], expressions, gone)]
     for node in roots:
         _initialize(graph, node, expressions[node.outputs[0]])
-    RemoveUnusedNodesPass()(model)
+    if may_grow:
+        RemoveUnusedNodesPass()(model)
     return len(roots)
+
+
+def _is_number(value: ir.Value) -> bool:
+    """Whether a constant is of a type that is computed with here."""
+    tensor = value.const_value
+    return tensor is not None and (
+        tensor.dtype.is_floating_point() or tensor.dtype in (ir.DataType.INT64, ir.DataType.INT32)
+    )
+
+
+def _fits(result: Expression, expressions: dict[ir.Value, Expression], gone: set[ir.Node]) -> bool:
+    """Whether the value is no larger than those constants below it that nothing else uses."""
+    below = set(leaves(result))
+    freed = sum(
+        leaf.tensor.nbytes
+        for value, leaf in expressions.items()
+        if isinstance(leaf, Leaf) and leaf in below and all(n in gone for n in value.consumers())
+    )
+    return math.prod(result.shape) * result.dtype.itemsize <= max(freed, SMALL)
 
 
 def _initialize(graph: ir.Graph, node: ir.Node, expression: Expression) -> None:
@@ -79,9 +110,12 @@ def _initialize(graph: ir.Graph, node: ir.Node, expression: Expression) -> None:
 
 def _apply(node: ir.Node, expressions: dict[ir.Value, Expression], opset: int) -> Apply | None:
     """The expression that a node stands for, or None if it is not a foldable operation on constants."""
-    if node.domain or len(node.outputs) != 1 or any(v is None or v not in expressions for v in node.inputs):
+    inputs = list(node.inputs)
+    while inputs and inputs[-1] is None:
+        inputs.pop()
+    if node.domain or len(node.outputs) != 1 or any(v is None or v not in expressions for v in inputs):
         return None
-    arguments = tuple(expressions[v] for v in node.inputs if v is not None)
+    arguments = tuple(expressions[v] for v in inputs if v is not None)
     attributes: dict[str, Any] = {name: attribute.value for name, attribute in node.attributes.items()}
     if not arguments or not foldable(node.op_type, [a.shape for a in arguments], attributes):
         return None

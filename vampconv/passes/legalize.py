@@ -5,10 +5,16 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
+from vampconv.dialect import DOMAIN
 from vampconv.errors import PluginError
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import Log
 from vampconv.rewrite.trace import place_of, rules_of
+
+
+def leftovers(model: ir.Model) -> list[ir.Node]:
+    """The nodes of the dialect that are left in a graph."""
+    return [node for node in model.graph if node.domain == DOMAIN]
 
 
 def check_domains(model: ir.Model, stage: Stage, log: Log, domains: frozenset[str] | None = None) -> None:

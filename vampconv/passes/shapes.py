@@ -7,6 +7,9 @@ import onnx_ir as ir
 
 from vampconv.errors import PluginError
 
+LARGE = 1024
+"""Bytes of a constant that says nothing about shapes."""
+
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer types and shapes in place, and check them against those already known.
@@ -35,14 +38,44 @@ def infer_shapes(model: ir.Model) -> None:
             value.type = value.type if found.type is None else found.type
 
 
-def _without_weights(model: ir.Model) -> onnx.ModelProto:
-    """The model with its lazy weights as inputs, so that none is read."""
+def infer_what_is_known(model: ir.Model) -> None:
+    """Fill in types and shapes of a foreign graph as far as ONNX's inference comes; what is known stays."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(_without_weights(model, lazy=False), data_prop=True)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
+        return
+    outputs = {v.name: v for node in model.graph for v in node.outputs if v.name}
+    for info in (*inferred.graph.value_info, *inferred.graph.output):
+        if info.name not in outputs:
+            continue
+        found, value = ir.serde.deserialize_value_info_proto(info, None), outputs[info.name]
+        value.type = found.type if value.type is None else value.type
+        if not value.is_graph_output() or value.shape is None:
+            value.shape = _more_precise(value.shape, found.shape)
+
+
+def _more_precise(known: ir.Shape | None, found: ir.Shape | None) -> ir.Shape | None:
+    if known is None or found is None or len(known) != len(found):
+        return found if known is None else known
+    pairs = zip(known, found, strict=True)
+    return ir.Shape([b if not isinstance(a, int) and _says_more(a, b) else a for a, b in pairs])
+
+
+def _says_more(known: ir.SymbolicDim, found: int | ir.SymbolicDim) -> bool:
+    return isinstance(found, int) or (known.value is None and found.value is not None)
+
+
+def _without_weights(model: ir.Model, *, lazy: bool = True) -> onnx.ModelProto:
+    """The model with its weights (those that are `lazy`, or all large ones) as inputs, so that none is read."""
     graph = model.graph
     inputs, initializers = list(graph.inputs), list(graph.initializers.values())
     try:
         for value in initializers:
             tensor = value.const_value
-            if isinstance(tensor, ir.LazyTensor) and tensor.dtype.is_floating_point():
+            if tensor is None or value.is_graph_input():
+                continue
+            is_weight = isinstance(tensor, ir.LazyTensor) if lazy else tensor.nbytes >= LARGE
+            if is_weight and (tensor.dtype.is_floating_point() or not lazy):
                 del graph.initializers[value.name or ""]
                 graph.inputs.append(value)
         return ir.to_proto(model)

@@ -28,7 +28,8 @@ def share_constants(model: ir.Model) -> None:
         tensor = value.const_value
         if (
             tensor is None
-            or isinstance(tensor, ir.LazyTensor)
+            or isinstance(tensor, ir.LazyTensor | ir.StringTensor)
+            or value.is_graph_input()
             or tensor.nbytes > SMALL
             or value.is_graph_output()
         ):

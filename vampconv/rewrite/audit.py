@@ -16,7 +16,7 @@ from vampconv.rewrite.evidence import Draw, Fails, Refused, Sample
 from vampconv.rewrite.execute import REFUSALS, Runner, interpret, load
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.rule import Rule
-from vampconv.rewrite.sample_graph import build
+from vampconv.rewrite.sample_graph import build, ways_of
 
 SIZES: tuple[Mapping[str, int], ...] = (
     {"batch": 1, "time": 1, "long": 1},
@@ -69,14 +69,15 @@ def audit(
                         declined.add(_check_refusal(rule, sample, at, where))
                         refused += 1
                         continue
-                    rewritten = _rewritten(rule, sample, at, where, guards)
+                    ways = _ways(rule, sample, at, everything=seed == index == 0)
+                    rewritten = [_rewritten(rule, sample, at, where, guards, way) for way in ways]
                     if isinstance(sample, Fails):
-                        _check_failure(rewritten, where)
-                        failed += 1
-                    else:
-                        error, tells = _check_values(rule.claim, rewritten, where)
-                        largest, telling = max(largest, error), telling or tells
-                        compared += 1
+                        failed += _check_failures(rewritten, where)
+                        continue
+                    errors = [_check_values(rule.claim, r, where) for r in rewritten]
+                    compared += len(errors)
+                    largest = max([largest, *(error for error, _ in errors)])
+                    telling = telling or any(tells for _, tells in errors)
                 except PluginError as error:
                     raise RefutedError(f"{where}: {error}") from error
     if compared == 0:
@@ -88,8 +89,15 @@ def audit(
     return Verdict(compared, failed, refused, largest)
 
 
+def _ways(rule: type[Rule], sample: Sample, opset: int, *, everything: bool) -> list[tuple[int, ...]]:
+    """In which ways of writing ``before`` to look at a sample: in all of them, or in one."""
+    ways = ways_of(rule, sample, opset)
+    return ways if everything else ways[-1:]
+
+
 def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) -> str:
-    model, _ = build(rule, sample, opset)
+    ways = next(iter(ways_of(rule, sample, opset)), ())
+    model, _ = build(rule, sample, opset, ways)
     for node in model.graph:
         for found in compiled(rule).find(node):
             reason = refusal(rule, Match(found.bindings, opset), node)
@@ -110,15 +118,20 @@ class _Rewritten:
     feeds: Mapping[str, Array]
 
     def truths(self) -> list[Array]:
-        return interpret(self.original, {k: _widened(v) for k, v in self.feeds.items()})
+        constants = self.original.graph.initializers.items()
+        written = {n: v.const_value.numpy() for n, v in constants if v.const_value is not None}
+        with np.errstate(all="ignore"):
+            return interpret(self.original, {k: _widened(v) for k, v in {**written, **self.feeds}.items()})
 
     def results(self) -> list[Array]:
         return self.run({v.name or "": self.feeds[v.name or ""] for v in self.original.graph.inputs})
 
 
-def _rewritten(rule: type[Rule], sample: Sample, opset: int, where: str, guards: set[str]) -> _Rewritten:
-    model, feeds = build(rule, sample, opset)
-    original, _ = build(rule, sample, opset)
+def _rewritten(
+    rule: type[Rule], sample: Sample, opset: int, where: str, guards: set[str], ways: tuple[int, ...]
+) -> _Rewritten:
+    model, feeds = build(rule, sample, opset, ways)
+    original, _ = build(rule, sample, opset, ways)
     for node in model.graph:
         for found in compiled(rule).find(node):
             guards.update(reason for _, reason in rule.require(Match(found.bindings, opset)))
@@ -134,7 +147,11 @@ def _rewritten(rule: type[Rule], sample: Sample, opset: int, where: str, guards:
         raise RefutedError(f"{where}: {error}") from error
 
 
-def _check_failure(rewritten: _Rewritten, where: str) -> None:
+def _check_failures(rewritten: Iterable[_Rewritten], where: str) -> int:
+    return sum(_check_failure(r, where) for r in rewritten)
+
+
+def _check_failure(rewritten: _Rewritten, where: str) -> bool:
     try:
         rewritten.truths()
     except ERRORS:
@@ -144,7 +161,7 @@ def _check_failure(rewritten: _Rewritten, where: str) -> None:
     try:
         rewritten.results()
     except (*ERRORS, *REFUSALS):
-        return
+        return True
     raise RefutedError(f"{where}: gives a result where the meaning is an error")
 
 

@@ -20,7 +20,7 @@ def changed(old: Sequence[ir.Value], new: Sequence[ir.Value], opsets: Mapping[st
     """What is different about the new values, which nodes outside of any graph make; or None.
 
     ONNX's inference tells types and shapes of what standard ops make, where the types of all that they are
-    made from are known.
+    made from are known. Of what is empty they may tell nothing: there the meaning itself may be an error.
     """
     found = _inferred(_makers(new), new, opsets)
     if isinstance(found, str):
@@ -84,7 +84,7 @@ def _inferred(
         onnx.OperatorSetIdProto(domain=d, version=1) for d in {n.domain for n in nodes} - opsets.keys()
     ]
     model = onnx.ModelProto(ir_version=10, graph=graph, opset_import=imports)
-    strict = all(v.type is not None for v in outer)
+    strict = all(v.type is not None and 0 not in (dims(v) or ()) for v in outer)
     try:
         found = onnx.shape_inference.infer_shapes(
             model, check_type=strict, strict_mode=strict, data_prop=True

@@ -83,6 +83,10 @@ class Draw:
         """The size of a named dimension as an input: int64 [1]."""
         return _mark(np.array([self._sizes((name,))[0]], np.int64), (1,), is_input=True)
 
+    def count(self, name: str) -> Array:
+        """The size of a named dimension as an input without axes: int64 []."""
+        return _mark(np.array(self._sizes((name,))[0], np.int64), (), is_input=True)
+
     def input(self, *shape: int | str) -> Array:
         """Like a call, but an input of the graph even where no dimension is dynamic."""
         return _mark(self(*shape), shape, is_input=True)

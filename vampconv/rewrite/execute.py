@@ -39,11 +39,18 @@ def interpret(model: ir.Model, feeds: Mapping[str, Array]) -> list[Array]:
         values[constant] = feeds.get(constant.name or "", constant.const_value.numpy())
     values.update({v: feeds[v.name or ""] for v in model.graph.inputs})
     for node in model.graph:
-        arguments = [None if v is None else values[v] for v in node.inputs]
+        arguments = _in_one_precision([None if v is None else values[v] for v in node.inputs])
         opset = model.graph.opset_imports.get(node.domain, 1)
         results = _meaning(node, arguments) if node.domain == DOMAIN else run_standard(node, arguments, opset)
         values.update(zip(node.outputs, results, strict=True))
     return [values[v] for v in model.graph.outputs]
+
+
+def _in_one_precision(arguments: list[Any]) -> list[Any]:
+    """Arguments of which some are float64, all of those that are float."""
+    if not any(a is not None and a.dtype == np.float64 for a in arguments):
+        return arguments
+    return [a if a is None or a.dtype != np.float32 else a.astype(np.float64) for a in arguments]
 
 
 def _meaning(node: ir.Node, arguments: list[Any]) -> list[Array]:

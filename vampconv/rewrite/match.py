@@ -31,6 +31,37 @@ class Match:
         value = self.bindings[name]
         return dims(value) if isinstance(value, ir.Value) else None
 
+    def dtype(self, name: str) -> ir.DataType | None:
+        """Type of a bound value's elements, or None where it is unknown."""
+        value = self.bindings[name]
+        return value.dtype if isinstance(value, ir.Value) else None
+
+    def floats(self, *names: str) -> bool:
+        """Whether all these values are known to be float32, in which the dialect computes."""
+        return all(self.dtype(name) is ir.DataType.FLOAT for name in names)
+
+    def integers(self, name: str) -> list[int] | None:
+        """Integers that are an attribute or a constant, or None."""
+        found = self.bindings[name]
+        if isinstance(found, ir.Value):
+            array = self.constant(name)
+            found = None if array is None or array.dtype.kind != "i" else array.reshape(-1).tolist()
+        return None if found is None else [found] if isinstance(found, int) else list(found)
+
+    def is_last_axis(self, name: str, *, of: str) -> bool:
+        """Whether these axes are the last one of a bound value, counted from either end."""
+        axes, shape = self.integers(name), self.shape(of)
+        return axes == [-1] or (shape is not None and axes == [len(shape) - 1])
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a bound value is a constant; it is not read."""
+        value = self.bindings[name]
+        return isinstance(value, ir.Value) and value.const_value is not None
+
+    def number(self, name: str) -> float | None:
+        """A constant of one element without axes, or None."""
+        return float(array) if (array := self.constant(name)) is not None and array.shape == () else None
+
     def constant(self, name: str) -> Array | None:
         """The value of a constant, or None for anything that is computed; only small ones should be asked for."""
         value = self.bindings[name]

@@ -10,6 +10,8 @@ from vampconv.dialect import DOMAIN
 class Stage(enum.Enum):
     """A named stage; its value is the set of op domains that may remain when it ends."""
 
+    RAISE = ("raise", frozenset({"", DOMAIN}))
+    """From plain ONNX of any origin to ``vamp``: only in ``vampconv optimize``, never in a conversion."""
     CANONICAL = ("canonical", frozenset({"", DOMAIN}))
     """Within the dialect: what does nothing vanishes, what is computed twice is shared."""
     LOWER = ("lower", frozenset({""}))

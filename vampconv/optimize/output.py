@@ -1,0 +1,110 @@
+"""Writing a model so that the old file or the new one is there, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from vampconv.errors import BadInputError, InputOutputError, UsageError
+from vampconv.optimize.source import external_tensors, read
+
+LARGE = 1 << 30
+"""Bytes of weights from which they lie in a file of their own; a protobuf message ends at twice as many."""
+EXTERNAL = 256
+"""Constants of at least this many bytes go there."""
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Raise unless a model may be written to `path`."""
+    if path.is_dir():
+        raise UsageError(f"the output {path} is a directory", "name a file")
+    if not path.parent.is_dir():
+        raise InputOutputError(f"{path.parent} is no directory", "make it first")
+    if path.exists() and not force:
+        raise InputOutputError(f"{path} is there already", "use --force to replace it")
+
+
+def write_model(model: ir.Model, path: Path, *, external: bool) -> list[str]:
+    """Write the model and, if it is large or `external`, its weights beside it; return the names of the files."""
+    weights = [v.const_value for v in model.graph.initializers.values() if v.const_value is not None]
+    separate = external or sum(t.nbytes for t in weights) >= LARGE
+    with _staged(path) as (staging, data):
+        _take_in(model)
+        if separate:
+            ir.save(model, staging / path.name, external_data=data, size_threshold_bytes=EXTERNAL)
+        else:
+            proto = ir.to_proto(model)
+            (staging / path.name).write_bytes(proto.SerializeToString(deterministic=True))
+        return _commit(staging, path, data)
+
+
+def write_unchanged(proto: onnx.ModelProto, directory: Path, path: Path) -> list[str]:
+    """Write the model as it is, its external data gathered in one file beside it."""
+    separate = any(True for _ in external_tensors(proto))
+    with _staged(path) as (staging, data):
+        if separate:
+            onnx.load_external_data_for_model(proto, str(directory))
+            onnx.save_model(
+                proto, staging / path.name, save_as_external_data=True, location=data, size_threshold=EXTERNAL
+            )
+        else:
+            (staging / path.name).write_bytes(proto.SerializeToString(deterministic=True))
+        return _commit(staging, path, data)
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[tuple[Path, str]]:
+    """A directory beside `path` to write in, and the name of a data file that is not there yet."""
+    data = f"{path.name}.data"
+    if (path.parent / data).exists():
+        mark = hashlib.sha256(os.urandom(16)).hexdigest()[:8]
+        data = f"{path.name}.{mark}.data"
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as name:
+            yield Path(name), data
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}", "check the path and the disk") from error
+
+
+def _commit(staging: Path, path: Path, data: str) -> list[str]:
+    """Put the data in place under its new name, then the model over the old one, then drop the old one's data."""
+    written = staging / data
+    old = _data_files(path) if path.exists() else []
+    for file in (written, staging / path.name):
+        if file.exists():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+    names = [path.name]
+    if written.exists():
+        written.rename(path.parent / data)
+        names.append(data)
+    (staging / path.name).replace(path)
+    for name in old:
+        if name.startswith(f"{path.name}.") and name not in names:
+            (path.parent / name).unlink(missing_ok=True)
+    return names
+
+
+def _data_files(path: Path) -> Sequence[str]:
+    """Names of the data files of the model that is there; none if it is no model."""
+    try:
+        tensors = external_tensors(read(path))
+        return list({e.value for t in tensors for e in t.external_data if e.key == "location"})
+    except (BadInputError, InputOutputError):
+        return []
+
+
+def _take_in(model: ir.Model) -> None:
+    """Let tensors in attributes and inner graphs that lie in other files be part of the model."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for name, attribute in list(node.attributes.items()):
+            if not attribute.is_ref() and isinstance(attribute.value, ir.ExternalTensor):
+                array = attribute.value.numpy().copy()
+                node.attributes[name] = ir.AttrTensor(name, ir.tensor(array, name=attribute.value.name))
