@@ -53,6 +53,12 @@ def test_gated_gelu(draw):
     assert not torch.allclose(meaning("GatedGELU", x), value * functional.gelu(gate), atol=1e-6)
 
 
+def test_tanh_gelu(draw):
+    x = draw(2, 3, 10) * 3
+    agree(meaning("TanhGELU", x), functional.gelu(x, approximate="tanh"))
+    assert not torch.allclose(meaning("TanhGELU", x), functional.gelu(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_attention(draw, heads, with_bias):

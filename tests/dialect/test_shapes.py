@@ -15,6 +15,7 @@ b, t, d, o, r, n = "b", "t", "d", "o", "r", "n"
 INPUTS = {
     "RMSNorm": ([(b, t, d), (d,)], {"eps": 1e-6}),
     "GatedGELU": ([(b, t, "2d")], {}),
+    "TanhGELU": ([(b, t, d)], {}),
     "Attention": ([(b, t, "6d"), (b, t, "6d"), (b, t, "6d"), (1, 3, t, t)], {"heads": 3}),
     "RelativePositionBias": ([("length",), (32, d)], {"max_distance": 128}),
     "WeightNorm": ([(o, 1, 1), (o, d, n)], {}),
@@ -40,7 +41,7 @@ OPTIONAL = {"Attention": 1, "Linear": 1, "FiLM": 5}
 """How many of the last inputs may be left out together."""
 
 
-ANY_SHAPE = {"UnitSnake", "PadToMultiple"}
+ANY_SHAPE = {"UnitSnake", "PadToMultiple", "TanhGELU"}
 """Ops that take what other ops refuse: any size, and any number of axes."""
 
 
