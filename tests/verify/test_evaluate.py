@@ -23,7 +23,7 @@ from vampconv.rewrite.sample_graph import build
 from vampconv.verify.evaluation import Evaluator, MissingValueError, UnknownOperatorError, operators
 from vampconv.verify.evaluation import evaluator as evaluate
 
-from ..common import OPSETS
+from ..common import OPSETS, manifest
 from ..convert.test_golden import CASES, convert_golden, feeds_of, reference_logits
 
 ENDS = (OPSETS[0], OPSETS[-1])
@@ -82,7 +82,7 @@ def test_audio_models(workshop, relative, opset):
 def test_every_node_of_the_bundles_is_known(workshop, opset):
     bundles = [workshop.whole("codec", "wavebeat", opset=opset)]
     bundles += [convert_golden(workshop, *CASES[recording][:2], opset) for recording in TRANSFORMERS]
-    paths = [path for bundle in bundles for path in bundle.glob("*.onnx")]
+    paths = [bundle / model["file"] for bundle in bundles for model in manifest(bundle)["models"].values()]
     assert len(paths) == 8
     unknown = {node.op_type for path in paths for node in load(path).graph.node if not operators.knows(node)}
     assert not unknown

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 
+from vampconv.verify import loops
 from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.result import PartResult, Verdict
 from vampconv.verify.sampling import Draws, Loop, Settings
@@ -40,6 +41,24 @@ def test_right_loops(golden, bundle, name):
 def test_right_loops_of_other_models(golden, workshop, name, checkpoint):
     found = checks(golden, name, workshop.bundle(checkpoint, "codec"))
     assert [(c.wrong, c.problem) for c in found] == [(0, "")] * 2
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_what_float32_looks_for_is_judged_in_float64(golden, bundle, spoilt):
+    """A wrong reference in float32 may choose other cases, and does not change the truth."""
+    subject = golden.subject("coarse")
+    near = Reference(subject, torch.float32)
+    near.model.classifier.layers[0].bias.mul_(3 if spoilt else 1)
+    entries = {n: e for n, e in manifest(bundle)["loops"].items() if e["of"] == "coarse"}
+    found = list(LoopVerifier(bundle, Reference(subject, torch.float64), 1, near).run(entries))
+    assert [(c.wrong, c.problem) for c in found] == [(0, "")] * 2
+
+
+def test_without_a_clear_case_the_clearest_is_taken(golden, bundle, monkeypatch):
+    monkeypatch.setattr(loops, "MARGIN", np.inf)
+    monkeypatch.setattr(loops, "ATTEMPTS", 3)
+    found = checks(golden, "coarse", bundle)
+    assert [(c.wrong, c.tokens) for c in found] == [(0, 208)] * 2
 
 
 def nodes(graph):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vampconv.verify.difference import differ
 from vampconv.verify.result import Verdict
 
 FLOOR = 16 * 2.0**-24
 SLACK = 4.0
 WARN = 4.0
-TINY = 1e-10
-"""Norms down to here can be taken in float32: squares of what matters do not underflow."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Measured:
     worst_found: float = 0.0
     worst_truth: float = 0.0
     problem: str = ""
+    largest: float | None = None
+    """The largest magnitude of the value, if it was taken in passing."""
 
 
 def compare(found: NDArray[Any], truth: Tensor, error_torch: float | None, level: float = 0.0) -> Measured:
@@ -62,13 +63,15 @@ def compare(found: NDArray[Any], truth: Tensor, error_torch: float | None, level
         return Measured(found.shape, share, None, FLOOR, verdict, *_worst(here, truth, wrong.double()))
     known = max(e for e in (error_torch or 0.0, level, 0.0) if np.isfinite(e))
     bound = max(SLACK * known, FLOOR)
-    error, difference = _error(here, truth)
+    difference = differ(here, truth)
     problem = "" if difference.isfinite else non_finite(here, truth) or _nothing(truth)
     if problem:
         place = _worst_place(here, truth)
         return Measured(found.shape, np.inf, error_torch, bound, Verdict.FAIL, *place, problem)
-    place = _worst(here, truth, difference.elements) if error > 0 else ((), 0.0, 0.0)
-    return Measured(found.shape, error, error_torch, bound, judge(error, bound), *place)
+    error = difference.error
+    place = _at(here, truth, difference.worst) if error > 0 else ((), 0.0, 0.0)
+    verdict = judge(error, bound)
+    return Measured(found.shape, error, error_torch, bound, verdict, *place, largest=difference.largest)
 
 
 def judge(error: float, bound: float) -> Verdict:
@@ -80,8 +83,8 @@ def judge(error: float, bound: float) -> Verdict:
 
 def relative(found: Tensor, truth: Tensor) -> float:
     """Relative L2 error; absolute where the truth is zero, infinite where the two are not finite in other places."""
-    error, difference = _error(found, truth)
-    return error if difference.isfinite or not non_finite(found, truth) else math.inf
+    difference = differ(found, truth)
+    return difference.error if difference.isfinite or not non_finite(found, truth) else math.inf
 
 
 def _misfit(found: NDArray[Any], truth: Tensor) -> str:
@@ -108,33 +111,11 @@ def _nothing(truth: Tensor) -> str:
     return "" if finite else "there is nothing to compare: the reference has no finite element"
 
 
-class _Difference(NamedTuple):
-    elements: Tensor
-    isfinite: bool
-
-
-def _error(found: Tensor, truth: Tensor) -> tuple[float, _Difference]:
-    """Relative L2 error over the finite elements, and the difference.
-
-    Of float32, the difference to the truth's nearest float32 is taken: it is exact where the two are near, and
-    what the rounding adds (2⁻²⁵ of an element) is far below any bound.
-    """
-    near = truth.float() if found.dtype == torch.float32 else truth
-    difference = torch.sub(found, near)
-    distance = float(torch.linalg.vector_norm(difference))
-    norm = float(torch.linalg.vector_norm(near))
-    if math.isfinite(distance) and TINY < norm < math.inf:
-        return distance / (norm or 1.0), _Difference(difference, isfinite=True)
-    exact = truth.double()
-    difference = found.double() - exact
-    sound = torch.isfinite(difference)
-    difference, exact = difference.where(sound, 0.0), exact.where(sound, 0.0)
-    distance, norm = (float(torch.linalg.vector_norm(x)) for x in (difference, exact))
-    return distance / (norm or 1.0), _Difference(difference, bool(sound.all()))
-
-
 def _worst(found: Tensor, truth: Tensor, difference: Tensor) -> tuple[tuple[int, ...], float, float]:
-    flat = int(difference.abs_().argmax())
+    return _at(found, truth, int(difference.abs_().argmax()))
+
+
+def _at(found: Tensor, truth: Tensor, flat: int) -> tuple[tuple[int, ...], float, float]:
     index = tuple(int(i) for i in np.unravel_index(flat, tuple(found.shape)))
     return index, float(found[index]), float(truth[index])
 

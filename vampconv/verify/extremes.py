@@ -33,11 +33,11 @@ class Extremes:
     worst: dict[str, tuple[float, Array, Tensor]] = field(default_factory=dict)
     """The few values of the largest ratios, with their truths."""
 
-    def see(self, row: Comparison, found: Array, truth: Tensor) -> None:
-        """Look at a value that was compared."""
+    def see(self, row: Comparison, found: Array, truth: Tensor, largest: float | None = None) -> None:
+        """Look at a value that was compared; `largest` is its largest magnitude, if that is known."""
         if found.dtype.kind != "f" or not found.size or not truth.is_floating_point():
             return
-        size = max(float(found.max()), -float(found.min()))
+        size = max(float(found.max()), -float(found.min())) if largest is None else largest
         known = self.largest.get(row.value)
         if known is None or not (size <= known.largest or np.isnan(known.largest)):
             self.largest[row.value] = HeadRoom(row.value, row.module, size)

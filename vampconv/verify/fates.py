@@ -20,10 +20,10 @@ class Fates:
         self.twins: dict[str, str] = {}
         seen: dict[tuple[object, ...], NodeProto] = {}
         for node in shipped.node:
-            read = set(_read(node))
-            for name in read:
+            taken = set(read(node))
+            for name in taken:
                 self.consumers.setdefault(name, []).append(node)
-            if self.varying & read or any(_bodies(node)):
+            if self.varying & taken or any(_bodies(node)):
                 self.varying |= {name for name in node.output if name}
             first = seen.setdefault(self._computation(node), node)
             if first is not node:
@@ -92,12 +92,12 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
             yield attribute.g
 
 
-def _read(node: NodeProto) -> Iterator[str]:
+def read(node: NodeProto) -> Iterator[str]:
     """What a node takes; its bodies may take values of the graph around them."""
     yield from node.input
     for body in _bodies(node):
         for inner in body.node:
-            yield from _read(inner)
+            yield from read(inner)
 
 
 def inner(graph: GraphProto) -> Iterator[tuple[str, str]]:

@@ -36,9 +36,9 @@ from vampconv.verify.truth import arranged
 Array = NDArray[Any]
 SHORT = (13, 64)
 """Fewest and most steps that a case has for regions to be read."""
-BATCH = 1 << 26
+BATCH = 1 << 28
 """Bytes of them whose truth is held."""
-AT_ONCE = 1 << 31
+AT_ONCE = 1 << 29
 """Bytes of tapped values that are held at a time."""
 
 
@@ -111,6 +111,8 @@ class PartVerifier:
     def _case(self, taps: Taps, case: Case) -> None:
         feeds = self.subject.feeds(case)
         outputs = taps.outputs(feeds)
+        if self.layerwise:
+            taps.close()  # its weights are loaded again piece by piece
         for side in (self.truth, self.rival):
             side.run(self.anchors, feeds, list(outputs.values()))
         for name in unfounded(self.anchors, self.truth.record):
@@ -120,6 +122,7 @@ class PartVerifier:
             for name, value in self.truth.known.items()
             if value.is_floating_point() and value.shape == self.rival.known[name].shape
         }
+        self.rival.forget(but=(".", "encoder"))
         if self.layerwise:
             for group in taps.chunks(feeds, AT_ONCE, outputs):
                 for few in _batches(group, BATCH):
@@ -142,7 +145,8 @@ class PartVerifier:
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
             self.result.comparisons.append(_row(places[name], case, measured))
-            self.extremes.see(self.result.comparisons[-1], group[name], exact[name])
+            row = self.result.comparisons[-1]
+            self.extremes.see(row, group[name], exact[name], measured.largest)
             for other, order in places[name].stands_for[1:]:
                 again = self.truth.record.values.get(other)
                 if again is None or not torch.equal(arranged(again, order), exact[name]):
@@ -154,6 +158,7 @@ class PartVerifier:
 
     def _own_level(self, name: str, truth: Tensor) -> float:
         """The error of torch in a value that only the graph has."""
+        self.rival.recall()
         near = self._values(self.rival, [name]).get(name)
         sound = near is not None and truth.is_floating_point() and near.shape == truth.shape
         return relative(near, truth) if sound and near is not None else 0.0
@@ -215,9 +220,7 @@ class PartVerifier:
         """Feed each region the reference's own inputs, of one case that is short."""
         short = [case for case in cases if SHORT[0] <= case.batch * case.length <= SHORT[1]]
         case = min(short, key=lambda c: c.batch * c.length, default=Case(1, SHORT[0], 0))
-        feeds = self.subject.feeds(case)
-        for side in (self.truth, self.rival):
-            side.run(self.anchors, feeds, [])
+        self.truth.run(self.anchors, self.subject.feeds(case), [])
         regions = self.regions()
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)

@@ -87,11 +87,19 @@ class Loop:
 
     def run(self) -> Integers:
         """The codes of the last step."""
+        result = self.run_clearly(-np.inf)
+        assert result is not None
+        return result
+
+    def run_clearly(self, least: float) -> Integers | None:
+        """The codes of the last step; None as soon as a decision's margin is not above the least."""
         current = np.where(self.mask != 0, self.vocab, self.codes)
         count = np.float32((current == self.vocab).sum())
         result = self.codes
         for i in range(self.settings.steps):
             current, result = self._step(i, current, count)
+            if not self.margin > least:
+                return None
         return result
 
     def _step(self, i: int, codes: Integers, count: np.float32) -> tuple[Integers, Integers]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -85,9 +85,22 @@ class Side:
     def __init__(self, reference: Reference, graph: Evaluator) -> None:
         self.reference, self.graph = reference, graph
         self.record, self.known = Record(), dict[str, Tensor]()
+        self._again: Callable[[], None] | None = None
+
+    def forget(self, but: Collection[str] = ()) -> None:
+        """Free what is known of the case but for some values of the record; `recall` brings it back."""
+        kept = {name: x for name, x in self.record.values.items() if name in but}
+        self.record, self.known = Record(values=kept), {}
+
+    def recall(self) -> None:
+        """Run the case again if it was forgotten."""
+        if not self.known and self._again is not None:
+            self._again()
 
     def run(self, anchors: Anchors, feeds: Feeds, outputs: Sequence[Array]) -> None:
         """Go to a case; `outputs` are those of ONNX Runtime."""
+        self._again = partial(self.run, anchors, feeds, outputs)
+        self.record, self.known = Record(), {}
         self.record = self.reference.run(anchors.wanted | {"encoder"}, feeds, outputs)
         dtype, given = self.reference.dtype, {name: torch.from_numpy(array) for name, array in feeds.items()}
         self.known = {name: x.to(dtype) if x.is_floating_point() else x for name, x in given.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vampconv.checkpoint import Checkpoint
+from vampconv.checkpoint import Checkpoint, CheckpointTensor
 from vampconv.convert.inputs import Inputs
 from vampconv.frontend import lora
 from vampconv.frontend.architecture import read_architecture
@@ -30,6 +31,8 @@ Array = NDArray[Any]
 Feeds = dict[str, Array]
 MASKED = 0.5
 """Share of mask tokens in random codes."""
+READERS = 2
+"""Tensors of a checkpoint that are read at a time."""
 SAMPLES_PER_STEP = 256
 """Audio for each step of a model that has no hop."""
 
@@ -54,12 +57,15 @@ class Subject(Protocol):
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The state dict, each tensor in the precision that it is stored in, or float32 if torch has none such."""
-    found = {}
-    for name, tensor in Weights(checkpoint).tensors.items():
+
+    def read(tensor: CheckpointTensor) -> Tensor:
         array = tensor.read()
         known = array.dtype.kind in "iub" or array.dtype in (np.float16, np.float32, np.float64)
-        found[name] = torch.from_numpy(array if known else array.astype(np.float32))
-    return found
+        return torch.from_numpy(array if known else array.astype(np.float32))
+
+    tensors = Weights(checkpoint).tensors
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(tensors, pool.map(read, tensors.values()), strict=True))
 
 
 def kwargs_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
@@ -84,9 +90,10 @@ class Transformer:
     def build(self, dtype: torch.dtype) -> nn.Module:
         lora = None if self.fine_tune is None else tensors_of(self.fine_tune)
         tables = codec_tables(tensors_of(self.codec))
-        if self._state is None:
-            self._state = tensors_of(self.checkpoint)  # read once: the float32 reference shares it
-        state = self._state
+        state = self._state or tensors_of(self.checkpoint)
+        self._state = (
+            state if dtype == torch.float64 else None
+        )  # for the float32 reference, which comes second
         model = VampNetReference.from_state_dict(state, kwargs_of(self.checkpoint), tables, lora, dtype)
         model.merge_lora()
         return model

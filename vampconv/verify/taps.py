@@ -3,6 +3,7 @@
 Asking for a value keeps ONNX Runtime from fusing what makes it, so values are not asked of the shipped graph. ONNX
 Runtime optimises that one and writes what it made of it; the optimised graph is loaded again, with the wanted values
 as further outputs and optimisation off. Names survive: a fusion gives its result the name of what it stands for.
+So that not all values are in memory at once, that graph is run in pieces, one after another.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from onnxruntime import GraphOptimizationLevel
 
 from vampconv.errors import InputOutputError
 from vampconv.runtime.session import LOADING_ERRORS
 from vampconv.verify.fates import Fates, inner, producers
+from vampconv.verify.segments import FIRST, Grouping, Segments
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -30,8 +32,6 @@ _Taps = tuple[str, ...] | None
 
 DATA_DIRECTORY = "session.model_external_initializers_file_folder_path"
 """Where a model that is loaded from memory has its data files."""
-SHAPE = "vampconv.shape."
-"""Begins the names of shapes of values; no name of a converted graph begins so."""
 NUMBERS = "bool f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8"
 ELEMENTS = frozenset(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(code)) for code in NUMBERS.split())
 
@@ -84,6 +84,7 @@ class Taps:
         values = [n for n in producers(shipped.node) if self._types.get(n, TensorProto.FLOAT) in ELEMENTS]
         kept = {*producers(optimised.node), *(constant.name for constant in optimised.initializer)}
         self.visible = tuple(name for name in values if name in kept)
+        self._visible = frozenset(self.visible)
         fates = Fates(shipped, optimised)
         self.swallowed = {name: fates.of(name) for name in values if name not in kept}
         self.swallowed |= {n: f"inside the body of a {op}" for n, op in inner(shipped) if n not in kept}
@@ -102,18 +103,18 @@ class Taps:
 
         """
         wanted = tuple(dict.fromkeys(names))
-        visible = set(self.visible)
         for name in wanted:
-            if name not in visible:
+            if name not in self._visible:
                 raise ValueError(f"{name!r} cannot be tapped: {self.swallowed.get(name, 'no such value')}")
         return self._run(feeds, wanted, wanted)
 
     def chunks(
         self, feeds: Feeds, limit_bytes: int, untapped: Mapping[str, Array] | None = None
     ) -> Iterator[dict[str, Array]]:
-        """All visible values in order, a group at a time: a run for their sizes, then one for each group.
+        """All visible values in order, a group at a time, of one run of the graph in pieces.
 
-        Outputs that are not bit for bit the `untapped` ones in the run of a group are added to `touched`.
+        Each piece takes what those before it put out. Outputs at the end of that way that are not bit for bit the
+        `untapped` ones are added to `touched`.
 
         Let go of a group before asking for the next, or both are in memory.
 
@@ -122,25 +123,37 @@ class Taps:
         feeds
             Inputs by name.
         limit_bytes
-            What the arrays of a group may have together; a value that is larger makes a group of its own.
+            What the arrays of a group may have together; a value that is larger makes a group of its own. What
+            a piece puts out is kept to about as much.
         untapped
             What `outputs` gave.
 
         """
-        known = untapped or {}
-        for names in self._groups(feeds, limit_bytes):
-            found = self._run(feeds, names, tuple(dict.fromkeys([*names, *known])))
-            self.touched |= {name for name, value in known.items() if not _same_bits(found[name], value)}
-            group = {name: found.pop(name) for name in names}
+        self.close()
+        known, held = untapped or {}, dict(feeds)
+        unseen = set(known.keys() - feeds.keys())
+        pieces, grouping = self._pieces(known), Grouping(self.visible, limit_bytes)
+        start, stop = 0, pieces.end(0, FIRST)
+        while start < len(pieces):
+            found = self._run_piece(pieces, start, stop, held)
+            self.touched |= {n for n in found.keys() & known.keys() if not _same_bits(found[n], known[n])}
+            unseen -= found.keys()
+            size = sum(array.nbytes for array in found.values())
+            held = {name: array for name, array in (held | found).items() if pieces.is_taken(name, stop)}
+            for name in found.keys() & self._visible:
+                grouping.put(name, found.pop(name))
             del found
-            if group:
-                yield group
-            del group
+            yield from grouping.full()
+            count = stop - start
+            start, stop = stop, pieces.end(stop, 2 * count if 4 * size < limit_bytes else count // 2)
+        self.touched |= unseen
+        if last := grouping.rest():
+            yield last
 
     def check_untouched(self, feeds: Feeds, limit_bytes: int = 1 << 30) -> list[str]:
         """Names of outputs that are not bit for bit those of the shipped session when values are tapped.
 
-        Each group of `chunks` is tapped in turn, and the outputs are fetched in that very run.
+        They are fetched in the very run that `chunks` makes.
         """
         self.touched = set()
         for _ in self.chunks(feeds, limit_bytes, self.outputs(feeds)):
@@ -160,33 +173,20 @@ class Taps:
     def _run(self, feeds: Feeds, taps: _Taps, fetched: tuple[str, ...]) -> dict[str, Array]:
         return dict(zip(fetched, _fetch(self._session(taps), fetched, feeds), strict=True))
 
-    def _groups(self, feeds: Feeds, limit_bytes: int) -> list[tuple[str, ...]]:
-        groups: list[list[str]] = [[]]
-        room = limit_bytes
-        for name, size in self._sizes(feeds).items():
-            if size > room and groups[-1]:
-                groups.append([])
-                room = limit_bytes
-            groups[-1].append(name)
-            room -= size
-        return [tuple(group) for group in groups]
+    def _pieces(self, outputs: Iterable[str]) -> Segments:
+        made = producers(self._optimised.graph.node)
+        whole = {name for name in made if self._types.get(name, TensorProto.FLOAT) not in ELEMENTS}
+        return Segments(self._optimised, {*self.visible, *outputs}, whole)
 
-    def _sizes(self, feeds: Feeds) -> dict[str, int]:
-        """Bytes of each visible value, of a run that keeps none of them."""
-        self.close()
+    def _run_piece(self, pieces: Segments, start: int, stop: int, held: Feeds) -> dict[str, Array]:
+        names = pieces.gives(start, stop)
+        if not names:
+            return {}
         options = self._options(GraphOptimizationLevel.ORT_DISABLE_ALL)
-        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # shapes are taken at once
-        names = [SHAPE + name for name in self.visible]
-        nodes = [onnx.helper.make_node("Shape", [name], [SHAPE + name]) for name in self.visible]
-        shapes = _fetch(self._reopen(options, names, nodes), names, feeds)
-        types = (
-            onnx.helper.tensor_dtype_to_np_dtype(self._types.get(name, TensorProto.FLOAT))
-            for name in self.visible
-        )
-        return {
-            name: dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-            for name, dtype, shape in zip(self.visible, types, shapes, strict=True)
-        }
+        options.add_session_config_entry(DATA_DIRECTORY, str(self.path.absolute().parent))
+        session = self._open(pieces.cut(start, stop, held).SerializeToString(), options)
+        feeds = {value.name: held[value.name] for value in session.get_inputs()}
+        return dict(zip(names, _fetch(session, names, feeds), strict=True))
 
     def _session(self, taps: _Taps) -> onnxruntime.InferenceSession:
         """The shipped session, for `None`, or one that can be asked for some values too."""
@@ -200,28 +200,30 @@ class Taps:
         return self._current[1]
 
     def _reopen(
-        self, options: onnxruntime.SessionOptions, outputs: Iterable[str], nodes: Iterable[NodeProto] = ()
+        self, options: onnxruntime.SessionOptions, outputs: Iterable[str]
     ) -> onnxruntime.InferenceSession:
-        """The optimised graph with more outputs, and nodes that make them."""
+        """The optimised graph with more outputs."""
         options.add_session_config_entry(DATA_DIRECTORY, str(self.path.absolute().parent))
         graph = self._optimised.graph
-        before = len(graph.node), len(graph.output)
+        before = len(graph.output)
         try:
-            graph.node.extend(nodes)
             graph.output.extend(ValueInfoProto(name=n) for n in outputs if n not in self.output_names)
             content = self._optimised.SerializeToString()
         finally:
-            del graph.node[before[0] :], graph.output[before[1] :]
+            del graph.output[before:]
         return self._open(content, options)
 
     def _optimise(self) -> ModelProto:
-        """What ONNX Runtime makes of the model; constants that it leaves alone stay in the data file."""
+        """What ONNX Runtime makes of the model; constants that it leaves alone stay in the data file.
+
+        The session that writes it is the shipped one.
+        """
         options = self._options(self.level)
         try:
             with tempfile.TemporaryDirectory(prefix="vampconv-") as directory:
                 path = Path(directory) / "optimised.onnx"
                 options.optimized_model_filepath = str(path)
-                self._open(str(self.path), options)
+                self._current = (None, self._open(str(self.path), options))
                 return onnx.load(path, load_external_data=False)
         except (OSError, DecodeError) as error:
             raise InputOutputError(

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,7 +22,6 @@ from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.runtime.bundle import find_bundle
 from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
-from vampconv.verify.listening import listen
 from vampconv.verify.locate import find_checkpoints, hash_files
 from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.needs import require_plugins
@@ -126,8 +126,10 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     )
     differences = require_plugins(manifest, plugins)
     plugins.check_switches()
-    located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
-    hashes, problems = hash_files(manifest, bundle)
+    with ThreadPoolExecutor(1) as pool:
+        hashing = pool.submit(hash_files, manifest, bundle)
+        located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
+        hashes, problems = hashing.result()
     problems += [*located.problems, *differences]
     weights = check_weights(bundle, manifest, located, plugins)
     total, done = len(cases) * len(manifest["models"]), 0
@@ -157,9 +159,12 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 results[part] = verifier.run(cases)
                 results[part].weights = weights.get(part, [])
                 around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
-                checker = LoopVerifier(bundle, verifier.references.exact, request.threads)
+                references = verifier.references
+                checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
                 results[part].loops = list(checker.run(around))
                 if part == "decoder" and request.audio is not None:
+                    from vampconv.verify.listening import listen  # scipy takes a second to import
+
                     listen(request.audio, verifier.references, bundle, results, request.audio_directory)
                 if request.bisect:
                     find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
