@@ -240,7 +240,16 @@ def test_junit_counts_agree(name, tmp_path):
     for suite, found in zip(root[1:], verification.parts, strict=True):
         modules = {c.module for c in found.comparisons}
         aspects = [case.get("name") for case in suite.iter("testcase")][len(modules) :]
-        assert aspects == ["problems", "coverage", "tokens", "weights", "taps", "non-finite", "faults"]
+        assert aspects == [
+            "problems",
+            "coverage",
+            "tokens",
+            "weights",
+            "loops",
+            "taps",
+            "non-finite",
+            "faults",
+        ]
 
 
 def test_junit_tells_what_is_wrong(tmp_path):
@@ -258,7 +267,7 @@ def test_junit_tells_what_is_wrong(tmp_path):
     assert found["taps"] is None
     assert found["problems"].text.count("\n") == 1
     skipped = [c.get("name") for c in root[2].iter("testcase") if c.find("skipped") is not None]
-    assert skipped == ["coverage", "tokens", "weights", "taps"]
+    assert skipped == ["coverage", "tokens", "weights", "loops", "taps"]
 
 
 # HTML

@@ -484,9 +484,9 @@ def test_a_wrong_fine_tune(workshop, tmp_path):
 
 
 def test_a_conversion_is_verified_before_it_is_kept(copied):
-    quick(copied(), ["c2f"], [GOLDEN], [])
+    quick(copied(), ["c2f"], [GOLDEN])
     with pytest.raises(VerificationError, match="the converted model is wrong: c2f"):
-        quick(write_number(copied(17), WEIGHT, 3.0), ["c2f"], [GOLDEN], [])
+        quick(write_number(copied(17), WEIGHT, 3.0), ["c2f"], [GOLDEN])
 
 
 def test_parts_without_comparisons_and_verifications_without_parts_fail():
