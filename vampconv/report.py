@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
+from vampconv.validation import RuleRecord
 
 MEGABYTE = 1e6
 
@@ -21,6 +22,8 @@ def show_conversion(console: Console, conversion: Conversion) -> None:
     console.print(f"[bold]{verb} {_plain(str(conversion.output))}[/bold]")
     show_models(console, conversion.manifest)
     show_ledger(console, conversion.manifest)
+    if conversion.audit is not None:
+        show_audit(console, conversion.audit)
     for note in conversion.notes:
         console.print(f"note: {_plain(note)}")
 
@@ -41,9 +44,31 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
             f"{sum(sizes) / MEGABYTE:.2f}",
         )
     console.print(table)
+    for entry in manifest["loops"].values():
+        console.print(f"{entry['file']}: the sampling loop around {entry['of']}, draws: {entry['draws']}")
     for entry in manifest["models"].values():
         fired = ", ".join(f"{name} × {count}" for name, count in entry["rules"].items())
         console.print(f"{entry['file']}: {fired}")
+    for plugin in manifest.get("plugins", ()):
+        if plugin.get("distribution") != "vampconv":
+            console.print(f"plugin: {_plain(plugin['name'])} {_plain(str(plugin['version'] or ''))}".rstrip())
+
+
+def show_audit(console: Console, audit: Mapping[str, Sequence[RuleRecord]]) -> None:
+    """One row for each rule of each model: how many of its firings were checked, and its largest error."""
+    title = "audit: every firing on its own weights, errors over the root mean square"
+    table = Table(
+        "model", "rule", "checked", "largest error", "claim", "at", title=title, title_justify="left"
+    )
+    for part, records in audit.items():
+        for r in records:
+            row = (f"{r.checked} of {r.fired}", f"{r.largest_error:.2g}", r.claim, r.worst.partition(":")[2])
+            table.add_row(part, *map(_plain, (r.rule, *row)))
+    console.print(table)
+    for part, records in audit.items():
+        for record in records:
+            for reason, count in record.unchecked.items():
+                console.print(f"not checked: {part}: {_plain(f'{record.rule} × {count}: {reason}')}")
 
 
 def architecture_line(a: Mapping[str, Any]) -> str:
@@ -56,6 +81,8 @@ def architecture_line(a: Mapping[str, Any]) -> str:
         return f"{widths}, {a['n_codebooks']} codebooks of {a['codebook_size']}, {a['sample_rate']} Hz, hop {a['hop']}"
     if "nblocks" in a:
         return f"{a['nblocks']} blocks, {a['channels'][-1]} channels, {a['sample_rate']} Hz"
+    if "n_layers" not in a:
+        return _plain(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in a.items()))
     parts = [f"{a['n_layers']} layers", f"{a['n_heads']} heads", f"dim {a['embedding_dim']}"]
     parts.append(f"{a['n_codebooks']} codebooks of {a['vocab_size']}")
     if a["n_conditioning_codebooks"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +13,8 @@ from vampconv.bench.codec import main as codec
 from vampconv.bench.convert import main as convert
 from vampconv.bench.exactness import RECORDINGS
 from vampconv.bench.exactness import main as exactness
+from vampconv.bench.long_audio import compare
+from vampconv.bench.long_audio import main as long_audio
 from vampconv.bench.process import Measurement, measure, medians, take_turns
 from vampconv.bench.rival import Rival, compete
 
@@ -98,8 +101,45 @@ def test_codec_benchmark():
     assert len(rows) == 10
     for row in rows[:5]:
         assert row[6].strip() == "168 of 168 codes"
+        assert row[7].strip() == "168 best, 0 ties, 0 wrong"
     for row in rows[5:]:
         assert float(row[6]) < 1e-5
+
+
+def test_long_audio_benchmark():
+    arguments = ["--minutes", "0.1", "--excerpt", "1", "--width", "16"]
+    ran = CliRunner().invoke(long_audio, arguments, catch_exceptions=False)
+    encoder, decoder = (line.split("│") for line in ran.output.splitlines() if line.startswith("│"))
+    for end in encoder[5:7]:
+        equal, of = end.split(" of ")
+        assert int(equal) == int(of.split()[0]) > 200
+    for end in decoder[5:7]:
+        assert float(end) < 1e-5
+    assert 50 < float(encoder[4]) < 1000
+
+
+SUMS = """
+< ir_version: 8, opset_import: ["" : 17] >
+sums (float[batch, 1, time] codes) => (float[batch, 1, samples] audio)
+<float[1, 1, 3] weight = {1, 1, 1}>
+{ audio = Conv <pads = [1, 1]> (codes, weight) }
+"""
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)])
+def test_ends_that_differ_are_seen(tmp_path, first, last):
+    codes = np.random.default_rng(0).standard_normal((1, 1, 400)).astype(np.float32)
+    audio = np.convolve(codes[0, 0], np.ones(3), "same")[None, None]
+    audio[..., 50] += first
+    audio[..., -50] += last
+    (tmp_path / "bundle").mkdir()
+    onnx.save(onnx.parser.parse_model(SUMS), tmp_path / "bundle" / "decoder.onnx")
+    np.save(tmp_path / "codes.npy", codes)
+    np.save(tmp_path / "decoder.npy", audio)
+    for end, change in ((False, first), (True, last)):
+        distance = float(compare("decoder", tmp_path, 100, 1, last=end))
+        assert (distance > 0.01) == (change > 0)
+        assert distance < 0.2
 
 
 def test_every_recording_agrees(workshop):

@@ -135,10 +135,18 @@ def test_disabling_a_rule_that_only_shares(vampconv, workshop, relative, place):
         (
             OWN.replace("Reciprocal(", "NoSuchOperator("),
             7,
-            "MyRMSNorm made NoSuchOperator of .*norm.*opset 17",
+            r"rule MyRMSNorm made NoSuchOperator /\S*norm\S* \(module \S*norm\S*\), which opset 17",
         ),
-        (OWN.replace("return op.Mul(op.Mul", "return 1, op.Mul(op.Mul"), 7, "MyRMSNorm returned 2 values"),
-        (OWN.replace("mean = ", "mean = 1 / 0 + "), 7, "MyRMSNorm raised ZeroDivisionError"),
+        (
+            OWN.replace("return op.Mul(op.Mul", "return 1, op.Mul(op.Mul"),
+            7,
+            r"MyRMSNorm at vamp.RMSNorm /\S+ \(module .*`after` returned 2 values",
+        ),
+        (
+            OWN.replace("mean = ", "mean = 1 / 0 + "),
+            7,
+            r"MyRMSNorm at vamp.RMSNorm /\S+ \(module .*`after` raised ZeroDivisionError",
+        ),
         (OWN.replace("op.Add(mean, eps)", "op.Add(mean, 1)"), 7, "ill-typed"),
         (
             OWN.replace("        mean", "        return vamp(op).RMSNorm(x, weight, eps=eps)\n        mean"),

@@ -10,9 +10,9 @@ import torch
 from vampconv.convert import Request, convert
 from vampconv.dialect import vamp
 from vampconv.errors import PluginError
+from vampconv.plugins import Plugin, load_plugins
 from vampconv.reference.random_checkpoint import checkpoint, random_fine_tune, random_state_dict
 from vampconv.rewrite import Exact, Rule, Stage
-from vampconv.rewrite import plugins as plugins_module
 
 from ..common import manifest
 
@@ -121,8 +121,11 @@ def with_rule(monkeypatch):
     """Has a conversion use one more rule."""
 
     def use(rule):
-        known = plugins_module.installed_rules()
-        monkeypatch.setattr("vampconv.convert.conversion.installed_rules", lambda: [*known, rule])
+        mine = (Plugin(rules=[rule], name="mine"),)
+        monkeypatch.setattr(
+            "vampconv.convert.conversion.load_plugins",
+            lambda **given: load_plugins(**given | {"plugins": mine}),
+        )
 
     return use
 

@@ -39,9 +39,9 @@ def test_versions_and_facts(bundle):
 def test_files_and_their_hashes(bundle):
     content = manifest(bundle)
     there = {p.name for p in bundle.iterdir()} - {"vampconv.json"}
-    assert (
-        set(content["files"]) == there == {f"{p}.onnx{s}" for p in ("coarse", "c2f") for s in ("", ".data")}
-    )
+    wanted = {f"{p}.onnx{s}" for p in ("coarse", "c2f") for s in ("", ".data")}
+    wanted |= {f"{p}{s}.onnx" for p in ("vamp", "vamp_c2f") for s in ("", "_replay")}
+    assert set(content["files"]) == there == wanted
     for name, entry in content["files"].items():
         data = (bundle / name).read_bytes()
         assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -7,12 +7,12 @@ import onnx_ir as ir
 import onnxruntime
 
 from vampconv.passes.pipeline import Options, compile_graph
-from vampconv.rewrite.plugins import installed_rules, select_rules
+from vampconv.plugins import builtin_rules, select_rules
 
 
 def compiled(model, opset=17, disable=()):
     """The bytes of the compiled model, which ONNX's checker has passed."""
-    compile_graph(model, Options(opset=opset, rules=select_rules(installed_rules(), disable=disable)))
+    compile_graph(model, Options(opset=opset, rules=select_rules(builtin_rules(), disable=disable)))
     proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)

@@ -13,7 +13,8 @@ from vampconv.checkpoint import open_checkpoint
 from vampconv.errors import BadInputError, UnsupportedModelError, VampconvError
 from vampconv.frontend.architecture import read_architecture
 from vampconv.frontend.codec_tables import CodecTables
-from vampconv.frontend.kinds import Kind, kind_of
+from vampconv.frontend.families import LAC, LORA, VAMPNET, WAVEBEAT
+from vampconv.frontend.kinds import kind_of
 from vampconv.frontend.vampnet import build_vampnet
 from vampconv.frontend.weights import Weights
 from vampconv.reference.config import VampNetConfig
@@ -313,13 +314,13 @@ def test_one_table_that_differs(build):
 
 
 def test_kinds(opened):
-    states = {
-        Kind.VAMPNET: random_state_dict(CONFIG, 0),
-        Kind.CODEC: random_codec_tables(2, 3, 4, 0),
-        Kind.LORA: random_fine_tune(CONFIG, 0),
-        Kind.WAVEBEAT: {"blocks.0.conv1.weight": torch.ones(1), "output.weight": torch.ones(1)},
-    }
-    for kind, state in states.items():
+    states = [
+        (VAMPNET, random_state_dict(CONFIG, 0)),
+        (LAC, random_codec_tables(2, 3, 4, 0)),
+        (LORA, random_fine_tune(CONFIG, 0)),
+        (WAVEBEAT, {"blocks.0.conv1.weight": torch.ones(1), "output.weight": torch.ones(1)}),
+    ]
+    for kind, state in states:
         for prefix in ("", "_orig_mod."):
             with opened({prefix + n: t for n, t in state.items()}) as checkpoint:
                 assert kind_of(checkpoint) is kind
@@ -333,14 +334,14 @@ def test_kinds(opened):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("coarse", Kind.VAMPNET),
-        ("c2f", Kind.VAMPNET),
-        ("coarse_ctrl", Kind.VAMPNET),
-        ("coarse_film", Kind.VAMPNET),
-        ("coarse_lora", Kind.LORA),
-        ("codec", Kind.CODEC),
-        ("codec_odd", Kind.CODEC),
-        ("wavebeat", Kind.WAVEBEAT),
+        ("coarse", VAMPNET),
+        ("c2f", VAMPNET),
+        ("coarse_ctrl", VAMPNET),
+        ("coarse_film", VAMPNET),
+        ("coarse_lora", LORA),
+        ("codec", LAC),
+        ("codec_odd", LAC),
+        ("wavebeat", WAVEBEAT),
     ],
 )
 def test_kinds_of_golden_checkpoints_under_any_name(workshop, tmp_path, name, kind):

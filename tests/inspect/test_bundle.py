@@ -57,7 +57,8 @@ def test_run(vampconv, workshop, name):
     for row in runs:
         batch, codebooks, time = row["input"]
         predicted = 10 if name == "c2f" else codebooks
-        assert row["output"] == [batch, time * predicted, 64]
+        is_loop = row["file"].startswith("vamp")
+        assert row["output"] == (row["input"] if is_loop else [batch, time * predicted, 64])
         assert row["finite"] is True
         assert row["milliseconds"] >= 0
     text = vampconv("inspect", bundle, "--run").out

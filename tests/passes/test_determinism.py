@@ -21,7 +21,7 @@ PROGRAM = textwrap.dedent("""
     from vampconv.dialect import NodeBuilder, vamp
     from vampconv.dialect.film import noise_frequencies
     from vampconv.passes.pipeline import Options, compile_graph
-    from vampconv.rewrite.plugins import installed_rules, select_rules
+    from vampconv.plugins import builtin_rules, select_rules
 
     random = np.random.default_rng(11)
     op = NodeBuilder("m")
@@ -48,7 +48,7 @@ PROGRAM = textwrap.dedent("""
     graph = ir.Graph([x, r], [y, z], nodes=op.nodes, initializers=op.constants, opset_imports={"": 17, "vamp": 1})
     graph.name = "g"
     model = ir.Model(graph, ir_version=10)
-    compile_graph(model, Options(rules=select_rules(installed_rules())))
+    compile_graph(model, Options(rules=select_rules(builtin_rules())))
     digest = hashlib.sha256()
     for name, value in model.graph.initializers.items():
         digest.update(name.encode() + value.const_value.tobytes())

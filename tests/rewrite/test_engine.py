@@ -63,7 +63,7 @@ def test_the_budget_names_the_rule_that_never_ends():
 def test_two_rules_that_undo_each_other_run_out_of_budget():
     there = rule("There", lambda op, x: op.Relu(x), lambda op, x: op.Abs(x))
     back = rule("Back", lambda op, x: op.Abs(x), lambda op, x: op.Relu(x))
-    with pytest.raises(PluginError, match=r"rule (There|Back) fires without end"):
+    with pytest.raises(PluginError, match=r"rules (Back and There|There and Back) fire by turns without end"):
         apply_rules(chain(0), [there, back], opset=OPSET)
 
 
@@ -189,7 +189,7 @@ def test_constants_under_a_value_that_depends_on_an_input():
 
 
 def test_vamp_is_imported_when_a_rule_brings_it():
-    lift = rule("Lift", lambda op, x: op.Relu(x), lambda op, x: vamp(op).GatedGELU(x))
+    lift = rule("Lift", lambda op, x: op.Relu(x), lambda op, x: vamp(op).FiLM(x))
     model = chain(0)
     del model.graph.opset_imports["vamp"]
     apply(model, lift)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import vampconv
+from vampconv.plugins import GROUP, builtin_rules
 from vampconv.rewrite import Close, Draw, Exact, Refused, Stage
 from vampconv.rewrite.audit import SIZES, audit
-from vampconv.rewrite.plugins import GROUP, installed_rules
 
 from ..common import OPSETS
 
-RULES = installed_rules()
+RULES = builtin_rules()
 NAMES = [rule.__name__ for rule in RULES]
 CONSTANT = ("MergeLoRA", "FoldWeightNorm", "FoldRequantization")
 """Rules of weights alone, whose sizes are those of the model."""

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from vampconv.plugins import builtin_rules
 from vampconv.rewrite.audit import RefutedError, audit
-from vampconv.rewrite.plugins import installed_rules
 
 from .wrong import VARIANTS
 
@@ -21,7 +21,7 @@ def test_a_wrong_variant_is_refuted(variant):
 
 def test_every_rule_has_wrong_variants_and_none_is_listed_twice():
     count = Counter(v.rule for v in VARIANTS)
-    assert {r.__name__: count[r] for r in installed_rules() if count[r] < 2} == {}
+    assert {r.__name__: count[r] for r in builtin_rules() if count[r] < 2} == {}
     names = Counter((v.rule, v.mistake) for v in VARIANTS)
     assert [name for name, n in names.items() if n > 1] == []
 

@@ -12,7 +12,9 @@ from tests.codes import Truth
 from vampconv.reference.lac_config import LACConfig
 from vampconv.reference.random_audio_checkpoint import random_codec
 from vampconv.reference.random_checkpoint import checkpoint
-from vampconv.runtime import Codec
+from vampconv.runtime import Codec, VampNet
+
+from .recordings import CHUNK_SECONDS
 
 UNEVEN = LACConfig(
     encoder_dim=4,
@@ -69,3 +71,16 @@ def whole(codec) -> Callable[[str], Codec]:
         return codec(name, 1e9, workers=1)
 
     return open_whole
+
+
+@pytest.fixture(scope="session")
+def playable(workshop) -> Path:
+    """A bundle of all parts."""
+    return workshop.whole("coarse", "c2f", "codec", "wavebeat")
+
+
+@pytest.fixture(scope="session")
+def vampnet(playable) -> VampNet:
+    """With chunks as short as in the recorded vamps."""
+    seconds = {f"{part}_chunk_s": length for part, length in CHUNK_SECONDS.items()}
+    return VampNet(playable, threads=1, **seconds)

@@ -13,9 +13,10 @@ import onnx_ir as ir
 import pytest
 
 from vampconv.convert.inputs import open_inputs
-from vampconv.convert.plan import Draft, make_drafts
+from vampconv.convert.plan import make_drafts
+from vampconv.frontend.frontend import Draft
 from vampconv.passes.pipeline import Options, compile_graph
-from vampconv.rewrite.plugins import installed_rules, select_rules
+from vampconv.plugins import builtin_rules, select_rules
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.result import Case
 from vampconv.verify.side import References
@@ -79,7 +80,7 @@ class Golden:
         """What it is compiled to, without its constants."""
         model = self.draft(name).build(opset=opset)
         try:
-            rules = select_rules(installed_rules(), disable=disable)
+            rules = select_rules(builtin_rules(), disable=disable)
             compile_graph(model, Options(opset, "portable", rules))
         finally:
             model.graph.initializers.clear()  # a constant is of one graph only

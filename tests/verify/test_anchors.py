@@ -14,7 +14,7 @@ from vampconv.convert.inputs import open_inputs
 from vampconv.convert.plan import make_drafts
 from vampconv.opsets import newest
 from vampconv.passes.pipeline import Options, compile_graph
-from vampconv.rewrite.plugins import installed_rules, select_rules
+from vampconv.plugins import builtin_rules, select_rules
 from vampconv.verify.anchors import Place, read_anchors
 from vampconv.verify.coverage import cover
 from vampconv.verify.result import Case
@@ -144,7 +144,7 @@ def test_models_of_other_sizes_and_with_flash_attention(workshop, flash):
         record = record_everything(References(subject))
         for opset in OPSETS:
             model = draft.build(opset=opset)
-            compile_graph(model, Options(opset, "portable", select_rules(installed_rules())))
+            compile_graph(model, Options(opset, "portable", select_rules(builtin_rules())))
             model.graph.initializers.clear()
             check(ir.to_proto(model), record)
 

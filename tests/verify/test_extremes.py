@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vampconv.verify.compare import compare
+from vampconv.verify.compare import compare, relative
 from vampconv.verify.extremes import CELLS, HALF, MAPS, Extremes, error_map
 from vampconv.verify.result import Case, Comparison, NonFinite, PartResult
 
@@ -64,6 +64,15 @@ def test_what_the_graph_alone_has_is_not_told_of_the_reference():
     assert [n.side for n in result(extremes).non_finite] == ["graph"]
 
 
+def test_an_overflow_of_float32_is_told_of_the_reference_as_well():
+    extremes = Extremes()
+    found, truth = np.array([1, INF], np.float32), torch.tensor([1, 1e39], dtype=torch.float64)
+    near = relative(truth.float(), truth)
+    row = Comparison("v", "m", "m", (), CASE, (2,), INF, near, 1e-6, compare(found, truth, near).verdict)
+    extremes.see(row, found, truth)
+    assert [n.side for n in result(extremes).non_finite] == ["graph", "reference in float32"]
+
+
 def test_finite_values_leave_nothing_to_tell():
     extremes = Extremes()
     see(extremes, "a", [1, 2], [1, 2.5])
@@ -97,7 +106,7 @@ def test_maps_of_the_worst_values_only():
     extremes = Extremes()
     for value, off in (("a", 1e-6), ("b", 3e-3), ("c", 0), ("d", 1e-5), ("e", 2e-3), ("f", NAN)):
         see(extremes, value, [[1, 1 + off]], [[1, 1]])
-    assert len(extremes.maps) == MAPS
+    assert len(extremes.worst) == MAPS
     assert list(result(extremes).heat_maps) == ["b", "e", "f"]
 
 

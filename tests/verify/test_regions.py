@@ -350,3 +350,35 @@ def test_small_inputs_are_scaled_in_the_order_of_the_graph(op, is_wrong):
     assert not expected.any()
     reading = regions.read_small(place, record, torch.nn.ModuleDict({"shrinks": Shrinks()}))
     assert reading.wrong == is_wrong
+
+
+def test_the_outermost_elements_of_dilated_kernels_are_read(golden):
+    """The last block's reach 3,584 of its steps away, which takes twenty seconds of audio."""
+    path = golden.path("wavebeat")
+    verifier = golden.verifier("wavebeat")
+    model = onnx.load(path)
+    convs = [n for n in model.graph.node if n.op_type == "Conv" and max(_dilations(n)) > 1]
+    assert max(max(_dilations(n)) for n in convs) == 512
+    for conv in convs:
+        (weight,) = [t for t in model.graph.initializer if t.name == conv.input[1]]
+        changed = onnx.numpy_helper.to_array(weight).copy()
+        changed[..., -1] *= 1.01
+        changed_model = onnx.ModelProto()
+        changed_model.CopyFrom(model)
+        (tensor,) = [t for t in changed_model.graph.initializer if t.name == conv.input[1]]
+        tensor.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
+        graph = Evaluator(changed_model, path.parent, torch.float64)
+        regions = Regions(verifier.anchors, graph, verifier.truth.known)
+        record, reference = verifier.truth.record, verifier.truth.reference.model
+        wrong = [p.module for p in regions if _small_error(regions, p, record, reference) > BOUND]
+        (module,) = [p.value for p in conv.metadata_props if p.key == "vampconv.module"]
+        assert wrong == [module]
+
+
+def _dilations(node):
+    return next(a.ints for a in node.attribute if a.name == "dilations")
+
+
+def _small_error(regions, place, record, reference):
+    reading = regions.read_small(place, record, reference)
+    return 0.0 if reading is None else reading.error

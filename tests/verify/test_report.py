@@ -26,7 +26,7 @@ from vampconv.verify import result
 from vampconv.verify.report import as_html, as_json, show, write_html, write_json, write_junit
 from vampconv.verify.report.json_report import SCHEMA
 from vampconv.verify.report.summary import failures, verdict
-from vampconv.verify.result import Fault, NonFinite, Tokens, Verdict, Verification
+from vampconv.verify.result import Fault, HeadRoom, NonFinite, Tokens, Verdict, Verification
 
 from .report_records import ALL, CASES, HOSTILE, NAMES, empty, failing, hostile, not_finite, part, passing
 from .report_records import verification as of
@@ -338,6 +338,40 @@ def test_terminal_summary():
     text = terminal(passing())
     assert re.search(r"coarse .* 160 .* 10,238/2/0 .* 80 of 80 .* PASS", text)
     assert "FAIL" not in text
+
+
+def test_what_was_not_measured_is_a_dash_and_no_zero():
+    """Errors of torch in values that the reference has not, where they pass."""
+    found = passing()
+    lines = as_html(found).count('class="dots torch"'), terminal(found, layerwise=True).count("–")
+    found.parts[0].comparisons[:] = [replace(c, error_torch=None) for c in found.parts[0].comparisons]
+    assert (terminal(found, layerwise=True).count("–")) > lines[1] + 100
+    page = as_html(found)
+    assert 'class="dots torch" stroke-width="5.0" d=""' in page
+    assert page.count('class="dots torch"') == lines[0]
+    assert as_json(found)["parts"][0]["comparisons"][0]["error_torch"] is None
+    jsonschema.validate(as_json(found), json.loads(SCHEMA.read_text()))
+
+
+def test_terminal_tells_of_float16_and_whose_a_nan_is():
+    rooms = [HeadRoom("v", "layers.3", 131008.0), HeadRoom("w", "layers.2", 5.0)]
+    nans = [NonFinite(side, "v", "layers.3", CASES[0]) for side in ("graph", "reference in float32")]
+    text = terminal(of(replace(part(), head_room=rooms, non_finite=nans)))
+    assert (
+        "coarse: the largest magnitude is 1.31e+05, in layers.3: 200 % of what float16 can hold; 1 value beyond it"
+        in text
+    )
+    assert text.count("not finite coarse: v in layers.3 is the first that is not finite: ") == 2
+    assert "first that is not finite: reference in float32 (" in text
+    assert verdict(of(replace(part(), non_finite=nans))) is Verdict.FAIL
+    assert verdict(of(replace(part(), non_finite=nans[1:]))) is Verdict.PASS
+
+
+def test_the_first_layer_at_fault_is_in_the_headline():
+    faults = [Fault("v", "layers.3", "layers.3", 2.0, ("Loose",), proven=True)]
+    assert "FAIL: Failing: 1 check. First at fault: coarse, layers.3, by Loose." in terminal(
+        of(replace(part(), faults=faults))
+    )
 
 
 def test_terminal_lists_the_worst_failures():

@@ -368,6 +368,27 @@ def test_a_tag_that_is_gone_fails(copied):
     assert name
 
 
+@pytest.mark.parametrize("layerwise", [False, True])
+def test_a_graph_that_cannot_be_run_still_tells_where(copied, layerwise):
+    """A weight that is gone, and one of another width."""
+
+    def drop(model):
+        kept = [t for t in model.graph.initializer if t.name != WEIGHT]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+
+    def narrow(model):
+        (tensor,) = [t for t in model.graph.initializer if t.name == WEIGHT]
+        tensor.dims[:] = [2 * tensor.dims[0], tensor.dims[1] // 2]
+
+    for opset, change in ((23, drop), (17, narrow)):
+        (part,) = run(edit(copied(opset), change), layerwise=layerwise).parts
+        assert part.problems[0].startswith("ONNX Runtime cannot run it: ")
+        assert WEIGHT.removesuffix(".weight") in part.problems[0]
+        assert [f.stands_for for f in part.faults] == [WEIGHT.removesuffix(".weight")] * layerwise
+        assert part.verdict is Verdict.FAIL
+
+
 def tagged_as(made, name):
     return any(p.key == "vampconv.value" and name in p.value.split() for p in made.metadata_props)
 

@@ -17,7 +17,7 @@ from vampconv.convert import Request, convert
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import BadInputError, InputOutputError
 from vampconv.opsets import newest
-from vampconv.rewrite.plugins import directory_rules, installed_rules
+from vampconv.plugins import load_plugins
 from vampconv.verify.locate import check_files, find_checkpoints
 from vampconv.verify.result import Verdict
 from vampconv.verify.weights import check_weights
@@ -545,7 +545,7 @@ def test_rules_of_ones_own(tmp_path):
     )
     (row,) = not_passed(bundle).values()
     assert "rule MyRMSNorm, which fired, is not known here" in row.problem
-    known = [*installed_rules(), *directory_rules(tmp_path / "rules")]
+    known = load_plugins(directories=[tmp_path / "rules"])
     checks = check_weights(bundle, read_manifest(bundle), located(bundle), known)
     assert {row.verdict for row in checks["coarse"]} == {"pass"}
     assert [row.ulps for row in checks["coarse"] if row.name == NORM] == [0]

@@ -17,13 +17,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from vampconv.bench.codec_rival import load
 from vampconv.bench.process import Measurement, measure, medians
 from vampconv.bench.rival import compete
 from vampconv.convert import Request, convert
+from vampconv.reference.lac import LACReference
 from vampconv.reference.lac_config import LACConfig
 from vampconv.reference.random_audio_checkpoint import random_codec
 from vampconv.reference.random_checkpoint import LAC_KWARGS, checkpoint
+from vampconv.verify.tokens import judge_codes
 
+Side = tuple[LACReference, torch.Tensor]
 NAMES = {
     "reference": "PyTorch eager",
     "exporter": "torch.onnx.export(dynamo=True) in ORT",
@@ -72,18 +76,44 @@ def contest(part: str, folder: Path, names: dict[str, str], rounds: int, seconds
     measure([*module, "export", part, str(folder), os.devnull])
     results = compete(commands, rounds)
     reference = np.load(outputs["reference"])
+    sides = quantized(folder) if part == "encoder" else None
     title = f"{part}, {seconds:g} s of audio, {platform.machine()}, torch {version('torch')}, "
     title += f"onnxruntime {version('onnxruntime')}"
-    heads = ("", "median s", "all runs, s", "× exporter", "peak MB", "same as PyTorch")
+    heads = (
+        "",
+        "median s",
+        "all runs, s",
+        "× exporter",
+        "peak MB",
+        "same as PyTorch",
+        *["against float64"] * bool(sides),
+    )
     table = Table(*heads, title=title, title_justify="left")
     for who, runs in results.items():
         median = medians(runs)
         every = " ".join(f"{r.seconds:.2f}" for r in runs)
         ratio = f"{paired_ratio(runs, results['exporter']):.2f}"
         peak = f"{median.peak_bytes / 1e6:.0f}"
-        same = agreement(np.load(outputs[who]), reference)
-        table.add_row(names[who], f"{median.seconds:.2f}", every, ratio, peak, same)
-    Console(width=130).print(table)
+        output = np.load(outputs[who])
+        found = [agreement(output, reference)]
+        if sides:
+            with torch.inference_mode():
+                judged = judge_codes(output, *sides)
+            found.append(f"{judged.equal} best, {judged.ties} ties, {judged.real} wrong")
+        table.add_row(names[who], f"{median.seconds:.2f}", every, ratio, peak, *found)
+    Console(width=150).print(table)
+
+
+def quantized(folder: Path) -> tuple[Side, Side]:
+    """The reference in float64 and in float32, each with what its quantizer gets of the audio."""
+    audio = torch.from_numpy(np.load(folder / "audio.npy"))
+
+    def side(dtype: torch.dtype) -> Side:
+        model = load(folder).to(dtype)
+        with torch.inference_mode():
+            return model, model.encoder(model.pad(audio.to(dtype)))
+
+    return side(torch.float64), side(torch.float32)
 
 
 def paired_ratio(ours: list[Measurement], theirs: list[Measurement]) -> float:

@@ -10,6 +10,7 @@ import click
 from vampconv import __version__
 from vampconv.cli.convert import convert
 from vampconv.cli.inspect import inspect
+from vampconv.cli.rules import rules
 from vampconv.cli.verify import verify
 from vampconv.process import run
 
@@ -22,7 +23,7 @@ def cli() -> None:
     """Compile VampNet checkpoints to ONNX, and account for every tensor."""
 
 
-for _command in (convert, verify, inspect):
+for _command in (convert, verify, inspect, rules):
     cli.add_command(_command)
 
 

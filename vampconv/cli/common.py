@@ -47,10 +47,22 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=1) + "\n")
 
 
-def require_torch() -> None:
-    """Raise an error if PyTorch is not installed."""
-    if find_spec("torch") is None:
-        raise UsageError("verification needs PyTorch", "pip install 'vampconv[verify]'")
+EXTRA = {
+    "torch": "PyTorch",
+    "jinja2": "Jinja",
+    "onnx_graphsurgeon": "onnx-graphsurgeon",
+    "soundfile": "soundfile",
+}
+"""Modules of the extra ``verify``, by the names that people know them by."""
+
+
+def require_extra() -> None:
+    """Raise an error if something is not installed that verification needs."""
+    missing = [name for module, name in EXTRA.items() if find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"verification needs {' and '.join(missing)}", "pip install 'vampconv[verify]' brings it"
+        )
 
 
 @contextmanager

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vampconv.cli.common import PATH, console, print_json, progress, require_torch
+from vampconv.cli.common import PATH, console, print_json, progress, require_extra
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
+
+if TYPE_CHECKING:
+    from vampconv.convert import Conversion
 
 
 @click.command()
@@ -21,13 +24,22 @@ from vampconv.opsets import OLDEST
 @click.option(
     "--lora", "loras", type=PATH, multiple=True, help="LoRA fine-tune, over the model that it fits."
 )
-@click.option("--target", type=click.Choice(["portable"]), default="portable", show_default=True)
+@click.option("--target", default="portable", show_default=True, help="What the models are compiled for.")
 @click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
 @click.option("--opset", type=int, default=OLDEST, show_default=True, help=f"ONNX opset, {OLDEST} or newer.")
 @click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
-@click.option("--enable", multiple=True, metavar="RULE", help="Use a rule that is off by default.")
-@click.option("--disable", multiple=True, metavar="RULE", help="Do not use a rule.")
+@click.option(
+    "--enable",
+    multiple=True,
+    metavar="NAME",
+    help="Use an installed plugin, or a rule that is off by default.",
+)
+@click.option("--disable", multiple=True, metavar="NAME", help="Do not use a rule, or the rules of a plugin.")
 @click.option("--verify", "verified", is_flag=True, help="Write only what a quick verification finds right.")
+@click.option("--audit", is_flag=True, help="Check every firing of every rule on the weights that it met.")
+@click.option(
+    "--loop/--no-loop", "loops", default=True, help="Write the sampling loops as graphs, too [yes]."
+)
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @click.option(
@@ -55,20 +67,27 @@ def convert(
 
     check_opset(options["opset"])
     if verified:
-        options["check"] = quick_check(rules, dry_run=options["dry_run"])
+        options["check"] = quick_check(rules, options["enable"], dry_run=options["dry_run"])
     with progress("converting") as advance:
         conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
     if as_json:
-        print_json(conversion.manifest)
+        print_json(conversion.manifest | audit_facts(conversion))
     else:
         show_conversion(console(), conversion)
 
 
-def quick_check(rules: Sequence[Path], *, dry_run: bool) -> Callable[..., None]:
+def audit_facts(conversion: Conversion) -> dict[str, Any]:
+    """What ``--audit`` adds to the manifest where that is printed; it is not part of the bundle."""
+    if conversion.audit is None:
+        return {}
+    return {"audit": {part: [r.as_json() for r in records] for part, records in conversion.audit.items()}}
+
+
+def quick_check(rules: Sequence[Path], enable: Sequence[str], *, dry_run: bool) -> Callable[..., None]:
     """What ``--verify`` does before a bundle is put in place."""
     if dry_run:
         raise UsageError("--verify looks at the files, and --dry-run writes none", "leave one of them out")
-    require_torch()
+    require_extra()
     from vampconv.verify.verify import quick
 
-    return partial(quick, rules=rules)
+    return partial(quick, rules=rules, enable=enable)

@@ -15,12 +15,17 @@ from vampconv.errors import UsageError
 @click.command()
 @click.argument("path", type=PATH, metavar="CKPT|BUNDLE")
 @click.option("--run", "runs", is_flag=True, help="Run the models of a bundle on random input instead.")
+@click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
+@click.option("--enable", multiple=True, metavar="PLUGIN", help="Import an installed plugin, for its models.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def inspect(path: Path, *, runs: bool, as_json: bool) -> None:
+def inspect(
+    path: Path, rules: tuple[Path, ...], enable: tuple[str, ...], *, runs: bool, as_json: bool
+) -> None:
     """Show a checkpoint or a bundle: architecture, tensors, their fate and statistics, graph, rules fired."""
     from vampconv import report
     from vampconv.inspect.bundle import inspect_bundle, try_run
     from vampconv.inspect.checkpoint import inspect_checkpoint
+    from vampconv.plugins import load_plugins
 
     is_bundle = path.is_dir()
     if runs and not is_bundle:
@@ -31,7 +36,8 @@ def inspect(path: Path, *, runs: bool, as_json: bool) -> None:
     elif is_bundle:
         facts, show = inspect_bundle(path), report.show_bundle
     else:
-        facts, show = inspect_checkpoint(path), report.show_checkpoint
+        plugins = load_plugins(directories=rules, enable=enable)
+        facts, show = inspect_checkpoint(path, plugins), report.show_checkpoint
     if as_json:
         print_json(facts)
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vampconv.cli.common import PATH, Sizes, console, progress, require_torch
+from vampconv.cli.common import PATH, Sizes, console, progress, require_extra
 from vampconv.errors import VerificationError
 
 
@@ -23,6 +23,7 @@ from vampconv.errors import VerificationError
 @click.option("--audio", type=PATH, help="Encode and decode a file by both, into WAV files side by side.")
 @click.option("--bisect", is_flag=True, help="Name the rule at fault, and cut out the faulty layer.")
 @click.option("--rules", "rule_directories", type=PATH, multiple=True, help="Rules that it was made with.")
+@click.option("--enable", multiple=True, metavar="NAME", help="Installed plugin that it was made with.")
 @click.option("--json", "json_file", type=PATH, help="Write the result as JSON.")
 @click.option("--html", "html_file", type=PATH, help="Write a report for people.")
 @click.option("--junit", "junit_file", type=PATH, help="Write the result for CI systems.")
@@ -37,7 +38,7 @@ def verify(
 
     The bundle is the one in or right under this directory, unless it is given.
     """
-    require_torch()
+    require_extra()
     from vampconv.verify import report
     from vampconv.verify.verify import Request
     from vampconv.verify.verify import verify as verify_bundle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vampconv.convert.inputs import open_inputs
+from vampconv.convert.loops import make_loops
 from vampconv.convert.plan import Part, Plan, make_plan
 from vampconv.emit.commit import check_output, staged
 from vampconv.emit.computed import compute_weights
@@ -20,8 +21,8 @@ from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
-from vampconv.passes.pipeline import Options
-from vampconv.rewrite.plugins import directory_rules, installed_rules, select_rules
+from vampconv.plugins import Plugin, Plugins, load_plugins
+from vampconv.validation import RuleRecord
 
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -45,9 +46,15 @@ class Request:
     rule_directories: Sequence[Path] = ()
     enable: Sequence[str] = ()
     disable: Sequence[str] = ()
+    plugins: Sequence[Plugin] = ()
+    """Apart from installed ones."""
     force: bool = False
     add: bool = False
     dry_run: bool = False
+    audit: bool = False
+    """Hold every firing of every rule against its claim, on the weights that it met."""
+    loops: bool = True
+    """Whether the sampling loops are written, too."""
     check: Check | None = None
     """Raises an error if the bundle is not right; nothing is written then."""
 
@@ -64,12 +71,11 @@ class Request:
             ) from None
         return path
 
-    def options(self) -> Options:
-        """What the graphs are compiled for."""
-        rules = installed_rules()
-        for directory in self.rule_directories:
-            rules += directory_rules(directory)
-        return Options(self.opset, self.target, select_rules(rules, enable=self.enable, disable=self.disable))
+    def in_use(self) -> Plugins:
+        """The plugins."""
+        return load_plugins(
+            directories=self.rule_directories, enable=self.enable, disable=self.disable, plugins=self.plugins
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Conversion:
     manifest: dict[str, Any]
     notes: Sequence[str] = ()
     dry_run: bool = False
+    audit: Mapping[str, Sequence[RuleRecord]] | None = None
+    """What the audit found out about each rule, by the parts of the bundle; None if it was not asked for."""
 
 
 def convert(request: Request, advance: Advance = lambda _done, _total: None) -> Conversion:
@@ -92,29 +100,36 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
 
     """
     with ExitStack() as stack:
-        options = request.options()
-        inputs = open_inputs(request.paths, request.codec, request.loras, stack)
+        plugins = request.in_use()
+        options = plugins.options(request.opset, request.target)
+        inputs = open_inputs(request.paths, request.codec, request.loras, stack, plugins.frontends)
         if request.dry_run:
             check_output(request.bundle(), replace=request.force or request.add)
-            plan = make_plan(inputs, options, stack)
+            plan = make_plan(inputs, options, stack, audit=request.audit)
             _for_each_part(plan, advance, lambda part, count: compute_weights(part.model, count))
-            return Conversion(request.bundle(), _describe(plan, []), plan.notes, dry_run=True)
+            return Conversion(
+                request.bundle(),
+                _describe(plan, [], None, request, plugins),
+                plan.notes,
+                dry_run=True,
+                audit=_audit(request, plan),
+            )
         with staged(request.bundle(), force=request.force, keep_manifested=request.add) as directory:
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
-            plan = make_plan(inputs, options, stack)
+            plan = make_plan(inputs, options, stack, audit=request.audit)
             written = _for_each_part(
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
             wait(hashes)
-            content = _describe(plan, written)
+            content = _describe(plan, written, directory, request, plugins)
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
             write_manifest(content, directory)
             if request.check is not None:
                 checkpoints = [checkpoint.path for checkpoint in plan.checkpoints()]
                 request.check(directory, [part.name for part in plan.parts], checkpoints)
-        return Conversion(request.bundle(), content, plan.notes)
+        return Conversion(request.bundle(), content, plan.notes, audit=_audit(request, plan))
 
 
 def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[[int], None]], T]) -> list[T]:
@@ -132,11 +147,30 @@ def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[
     return results
 
 
-def _describe(plan: Plan, written: Sequence[Sequence[WrittenFile]]) -> dict[str, Any]:
+def _audit(request: Request, plan: Plan) -> Mapping[str, Sequence[RuleRecord]] | None:
+    return {part.name: part.audit for part in plan.parts} if request.audit else None
+
+
+def _describe(
+    plan: Plan,
+    written: Sequence[Sequence[WrittenFile]],
+    directory: Path | None,
+    request: Request,
+    plugins: Plugins,
+) -> dict[str, Any]:
+    """The manifest; the loops are made on the way, and written to the directory if there is one."""
     files = written or [[WrittenFile(f"{part.name}.onnx", 0, "")] for part in plan.parts]
-    models = {
-        part.name: model_entry(part.model, own, part.architecture, part.log.counts(), part.weights)
-        for part, own in zip(plan.parts, files, strict=True)
-    }
+    models, around, more = {}, {}, []
+    for part, own in zip(plan.parts, files, strict=True):
+        entry = model_entry(
+            part.model, own, part.architecture, part.log.counts(), part.weights, request.target
+        )
+        models[part.name] = entry
+        for name, loop, file in make_loops(part, entry["data"], directory) if request.loops else ():
+            around[name] = loop
+            more += [file] if file else []
     checkpoints = [checkpoint_entry(account) for account in plan.ledger.accounts]
-    return manifest(models, checkpoints, [f for own in written for f in own], plan.facts)
+    fired = {rule for part in plan.parts for rule in part.log.counts()}
+    in_use = plugins.as_json(fired, {account.kind for account in plan.ledger.accounts})
+    every = [*(f for own in written for f in own), *more]
+    return manifest(models, around, checkpoints, every, plan.facts, in_use)

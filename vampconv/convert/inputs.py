@@ -16,8 +16,10 @@ from vampconv.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from vampconv.frontend.codec_tables import CodecTables
-from vampconv.frontend.kinds import Kind, kind_of
+from vampconv.frontend.families import CODEC, FAMILIES, LAC, LORA, TRANSFORMER
+from vampconv.frontend.frontend import Frontend
+from vampconv.frontend.kinds import kind_of
+from vampconv.frontend.weights import Weights
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".bin", ".safetensors"})
 """Files so named that turn out to be no checkpoints are worth a note."""
@@ -29,21 +31,40 @@ GIVE_CODEC = "give the codec that it was trained with, in the same call or by --
 class Inputs:
     """The open checkpoints of a conversion."""
 
-    transformers: list[Checkpoint] = field(default_factory=list)
-    codecs: list[Checkpoint] = field(default_factory=list)
+    frontends: Sequence[Frontend] = FAMILIES
+    """The families that are known, in the order of the ledger."""
+    by_kind: dict[str, list[Checkpoint]] = field(default_factory=dict)
+    """Those to be converted, and the fine-tunes over them."""
     lenders: list[Checkpoint] = field(default_factory=list)
-    """Codecs that only lend their tables."""
-    beat_trackers: list[Checkpoint] = field(default_factory=list)
-    fine_tunes: list[Checkpoint] = field(default_factory=list)
+    """Those that only lend their tensors: a codec its tables."""
     notes: list[str] = field(default_factory=list)
     """What the user should know of files that were found or passed over."""
 
+    def of(self, kind: str) -> list[Checkpoint]:
+        """Those of a kind that are to be converted."""
+        return self.by_kind.get(kind, [])
+
+    def put(self, frontend: Frontend, checkpoint: Checkpoint) -> None:
+        """Add one to be converted."""
+        self.by_kind.setdefault(frontend.kind, []).append(checkpoint)
+
+    def models(self) -> list[Checkpoint]:
+        """Those that are models by themselves."""
+        kinds = [frontend.kind for frontend in self.frontends if not frontend.option]
+        return [checkpoint for kind in kinds for checkpoint in self.of(kind)]
+
     def all(self) -> list[Checkpoint]:
         """Every checkpoint."""
-        return [*self.transformers, *self.codecs, *self.lenders, *self.beat_trackers, *self.fine_tunes]
+        return [*(c for f in self.frontends for c in self.of(f.kind)), *self.lenders]
 
 
-def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path], stack: ExitStack) -> Inputs:
+def open_inputs(
+    paths: Sequence[Path],
+    codec: Path | None,
+    loras: Sequence[Path],
+    stack: ExitStack,
+    frontends: Sequence[Frontend] = FAMILIES,
+) -> Inputs:
     """Open what the command line names; a directory stands for the checkpoints in it.
 
     Parameters
@@ -56,30 +77,34 @@ def open_inputs(paths: Sequence[Path], codec: Path | None, loras: Sequence[Path]
         LoRA fine-tunes.
     stack
         Closes the checkpoints.
+    frontends
+        The families that are known.
 
     """
-    inputs = Inputs()
+    inputs = Inputs(frontends)
     for path in paths:
         if path.is_dir():
             for checkpoint in _in_directory(path, inputs.notes, stack):
                 _sort_in(inputs, checkpoint, named=False)
         else:
             _sort_in(inputs, _open(path, stack), named=True)
-    if codec is not None and not any(c.path.samefile(codec) for c in inputs.codecs if codec.exists()):
-        inputs.lenders.append(_of_kind(_open(codec, stack), Kind.CODEC, "--codec"))
-    inputs.fine_tunes += [_of_kind(_open(path, stack), Kind.LORA, "--lora") for path in loras]
-    if not (inputs.transformers or inputs.codecs or inputs.beat_trackers):
+    if codec is not None and not any(c.path.samefile(codec) for c in inputs.of(CODEC) if codec.exists()):
+        inputs.lenders.append(_of_kind(_open(codec, stack), LAC, "--codec"))
+    for path in loras:
+        inputs.put(LORA, _of_kind(_open(path, stack), LORA, "--lora"))
+    if not inputs.models():
         given = ", ".join(str(path) for path in paths)
+        known = " or ".join(frontend.kind for frontend in frontends if not frontend.option)
         raise UnsupportedModelError(
-            f"there is no model to convert among {given}", "give a VampNet, LAC codec or WaveBeat checkpoint"
+            f"there is no model to convert among {given}", f"give a {known} checkpoint"
         )
-    codecs = [*inputs.codecs, *inputs.lenders]
+    codecs = [*inputs.of(CODEC), *inputs.lenders]
     if len(codecs) > 1:
         raise UsageError(f"there are several codecs: {_listed(codecs)}", "give one of them")
     return inputs
 
 
-def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitStack) -> Checkpoint:
+def find_codec(inputs: Inputs, fits: Callable[[Weights], bool], stack: ExitStack) -> Checkpoint:
     """The codec that was given, or else the one lying beside a transformer whose tables fit.
 
     Raises
@@ -88,23 +113,23 @@ def find_codec(inputs: Inputs, fits: Callable[[CodecTables], bool], stack: ExitS
         If none is there, or several are.
 
     """
-    given = [*inputs.codecs, *inputs.lenders]
+    given = [*inputs.of(CODEC), *inputs.lenders]
     if given:
         return given[0]
-    beside = dict.fromkeys(path for c in inputs.transformers for path in sorted(c.path.parent.iterdir()))
+    beside = dict.fromkeys(path for c in inputs.of(TRANSFORMER) for path in sorted(c.path.parent.iterdir()))
     candidates, damaged = [], []
     for path in beside:
         try:
             if not path.is_file():
                 continue
             checkpoint = _open(path, stack)
-            if kind_of(checkpoint) is Kind.CODEC and fits(CodecTables.of(checkpoint)):
+            if kind_of(checkpoint, inputs.frontends) is LAC and fits(Weights(checkpoint)):
                 candidates.append(checkpoint)
         except (NotACheckpointError, UnsupportedModelError):
             continue
         except (BadInputError, InputOutputError, LimitError) as error:
             damaged.append(error.problem)
-    names = _listed(inputs.transformers)
+    names = _listed(inputs.of(TRANSFORMER))
     if not candidates:
         told = f" (though {damaged[0]})" if damaged else ""
         raise UsageError(f"{names} needs its codec's tables, and no codec lies beside it{told}", GIVE_CODEC)
@@ -139,28 +164,26 @@ def _sort_in(inputs: Inputs, checkpoint: Checkpoint, *, named: bool) -> None:
     """Put a checkpoint where its kind belongs; what cannot be converted is passed over unless it was named."""
     name = checkpoint.path.name
     try:
-        kind = kind_of(checkpoint)
+        frontend = kind_of(checkpoint, inputs.frontends)
     except UnsupportedModelError:
         if named:
             raise
         inputs.notes.append(f"passed over: {name}, of no known model")
         return
-    if kind is Kind.VAMPNET:
-        inputs.transformers.append(checkpoint)
-    elif kind is Kind.CODEC:
-        inputs.codecs.append(checkpoint)
-    elif kind is Kind.WAVEBEAT:
-        inputs.beat_trackers.append(checkpoint)
-    elif named and kind is Kind.LORA:
-        raise UsageError(f"{name} is a {kind.value}, which goes over a model", "give it by --lora")
+    if not frontend.option:
+        inputs.put(frontend, checkpoint)
+    elif named:
+        raise UsageError(
+            f"{name} is a {frontend.kind}, which goes over a model", f"give it by {frontend.option}"
+        )
     else:
-        inputs.notes.append(f"passed over: {name}, a {kind.value}")
+        inputs.notes.append(f"passed over: {name}, a {frontend.kind}")
 
 
-def _of_kind(checkpoint: Checkpoint, wanted: Kind, option: str) -> Checkpoint:
+def _of_kind(checkpoint: Checkpoint, wanted: Frontend, option: str) -> Checkpoint:
     found = kind_of(checkpoint)
     if found is not wanted:
-        raise UsageError(f"{option}: {checkpoint.path.name} is a {found.value}", f"give a {wanted.value}")
+        raise UsageError(f"{option}: {checkpoint.path.name} is a {found.kind}", f"give a {wanted.kind}")
     return checkpoint
 
 

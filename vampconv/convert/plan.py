@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx_ir as ir
@@ -14,21 +13,12 @@ from vampconv.checkpoint import Checkpoint
 from vampconv.convert.inputs import Inputs, find_codec
 from vampconv.convert.labels import unique_labels
 from vampconv.emit.ledger import Account, Ledger
-from vampconv.emit.manifest import PARTS
-from vampconv.errors import UnsupportedModelError, UsageError, VampconvError
-from vampconv.frontend import lora
-from vampconv.frontend.architecture import VampNetArchitecture, read_architecture
-from vampconv.frontend.codec_tables import CodecTables
-from vampconv.frontend.kinds import Kind
-from vampconv.frontend.lac import build_decoder, build_encoder
-from vampconv.frontend.lac_architecture import read_lac
-from vampconv.frontend.vampnet import build_vampnet
-from vampconv.frontend.wavebeat import build_wavebeat, read_wavebeat
+from vampconv.errors import UnsupportedModelError, UsageError
+from vampconv.frontend.frontend import Draft, Frontend, Share
 from vampconv.frontend.weights import Weights
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.rewrite.engine import Log
-
-IDLE_CODEC = "lends its tables to the transformers only"
+from vampconv.validation import RuleRecord, Validator
 
 
 @dataclass(frozen=True)
@@ -40,6 +30,8 @@ class Part:
     model: ir.Model
     log: Log
     weights: list[dict[str, Any]]
+    audit: Sequence[RuleRecord] = ()
+    """What translation validation found out about each rule, where it was asked for."""
 
     @property
     def bytes(self) -> int:
@@ -60,25 +52,17 @@ class Plan:
         return [a.weights.checkpoint for a in self.ledger.accounts]
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A model that can be built: the name of its part, its architecture, and the graph for an opset."""
-
-    part: str
-    architecture: Mapping[str, Any]
-    build: Callable[..., ir.Model]
-
-
-def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
-    """Compile every model among the inputs.
+def make_plan(inputs: Inputs, options: Options, stack: ExitStack, *, audit: bool = False) -> Plan:
+    """Compile every model among the inputs; with `audit`, hold every firing of a rule against its claim.
 
     Raises
     ------
     VampconvError
-        If a checkpoint, codec or fine-tune does not fit, or a tensor is not accounted for.
+        If a checkpoint, codec or fine-tune does not fit, a tensor is not accounted for, or a firing
+        breaks its rule's claim.
 
     """
-    drafts, accounts, codec = make_drafts(inputs, stack)
+    drafts, accounts, facts = make_drafts(inputs, stack)
     _label(accounts)
     models = [draft.build(opset=options.opset) for draft in drafts]
     for account in accounts:
@@ -87,15 +71,17 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack) -> Plan:
     ledger = Ledger(accounts)
     parts = []
     for draft, model in zip(drafts, models, strict=True):
-        log = compile_graph(model, options)
+        validator = Validator(model, draft.part) if audit else None
+        log = compile_graph(model, options, validator)
         rows = ledger.post(f"{draft.part}.onnx", model, log.firings)
-        parts.append(Part(draft.part, draft.architecture, model, log, rows))
+        records = tuple(validator.records.values()) if validator else ()
+        parts.append(Part(draft.part, draft.architecture, model, log, rows, records))
     ledger.settle()
-    return Plan(parts, ledger, codec.facts() if codec else {}, tuple(inputs.notes))
+    return Plan(parts, ledger, facts, tuple(inputs.notes))
 
 
-def make_drafts(inputs: Inputs, stack: ExitStack) -> tuple[list[Draft], list[Account], CodecTables | None]:
-    """What can be built of the inputs, the accounts of their checkpoints, and the codec.
+def make_drafts(inputs: Inputs, stack: ExitStack) -> tuple[list[Draft], list[Account], dict[str, Any]]:
+    """What can be built of the inputs, the accounts of their checkpoints, and facts of the whole bundle.
 
     Raises
     ------
@@ -103,74 +89,54 @@ def make_drafts(inputs: Inputs, stack: ExitStack) -> tuple[list[Draft], list[Acc
         If a checkpoint, codec or fine-tune does not fit.
 
     """
-    transformers = [Weights(checkpoint) for checkpoint in inputs.transformers]
-    codec = _codec(inputs, transformers, stack)
-    drafts, accounts = _transformers(transformers, [Weights(c) for c in inputs.fine_tunes], codec)
-    for part_drafts, account in (*_whole_codec(inputs, codec), *_beat_trackers(inputs)):
-        drafts += part_drafts
-        accounts.append(account)
+    given = _Given(inputs, stack)
+    shares = [(frontend, share) for frontend in inputs.frontends for share in _shares(frontend, given)]
+    drafts = [draft for _, share in shares for draft in share.drafts]
     if not drafts:
         raise UnsupportedModelError(
             "there is no model to convert, only a codec's tables", "give a transformer"
         )
-    return drafts, accounts, codec
-
-
-def _codec(inputs: Inputs, transformers: Sequence[Weights], stack: ExitStack) -> CodecTables | None:
-    """The codec: the one that was given, or, where a transformer needs one, the one beside it."""
-    if not (transformers or inputs.codecs):
-        return None
-    return CodecTables.of(find_codec(inputs, lambda tables: _fits_all(transformers, tables), stack))
-
-
-def _transformers(
-    models: Sequence[Weights], fine_tunes: Sequence[Weights], codec: CodecTables | None
-) -> tuple[list[Draft], list[Account]]:
-    """Drafts and accounts of the transformers and of the fine-tunes over them."""
-    vocab = codec.vocab_size if codec else None
-    architectures = {w: read_architecture(w, w.checkpoint.metadata, vocab) for w in models}
-    by_part = _one_of_each(architectures)
-    over = lora.match(fine_tunes, {part: architectures[w] for part, w in by_part.items()})
-    drafts, accounts = [], []
-    for part, weights in by_part.items():
-        architecture, fine_tune = architectures[weights], over.get(part)
-        assert codec is not None
-        tables = codec.take(architecture, weights.checkpoint.path.name)
-        build = partial(build_vampnet, weights, architecture, tables, fine_tune)
-        drafts.append(Draft(part, architecture.as_json(), build))
-        accounts.append(Account(weights, Kind.VAMPNET, fine_tune=fine_tune))
-    return drafts, accounts + [Account(w, Kind.LORA) for w in over.values()]
-
-
-def _whole_codec(inputs: Inputs, codec: CodecTables | None) -> Iterator[tuple[list[Draft], Account]]:
-    """Encoder and decoder of a codec that was given to be converted; else it only lends its tables."""
-    if codec is None:
-        return
-    weights = codec.weights
-    given = any(c is weights.checkpoint for c in inputs.codecs)
-    if not (given and codec.is_whole):
-        if given:
-            inputs.notes.append(f"{codec.name} holds tables only: no encoder or decoder is written")
-        yield [], Account(weights, Kind.CODEC, lends=True, idle_reason=IDLE_CODEC)
-        return
-    architecture = read_lac(weights, weights.checkpoint.metadata)
-    facts = architecture.as_json()
-    drafts = [
-        Draft("encoder", facts, partial(build_encoder, weights, architecture)),
-        Draft("decoder", facts, partial(build_decoder, weights, architecture)),
+    accounts = [
+        Account(s.weights, frontend.kind, "", s.lends, s.fine_tune, idle_reason=s.idle_reason)
+        for frontend, s in shares
     ]
-    yield drafts, Account(weights, Kind.CODEC)
+    return drafts, accounts, {name: fact for _, share in shares for name, fact in share.facts.items()}
 
 
-def _beat_trackers(inputs: Inputs) -> Iterator[tuple[list[Draft], Account]]:
-    if len(inputs.beat_trackers) > 1:
-        both = " and ".join(str(c.path) for c in inputs.beat_trackers)
-        raise UsageError(f"two beat trackers were given: {both}", "convert them in two calls")
-    for checkpoint in inputs.beat_trackers:
-        weights = Weights(checkpoint)
-        architecture = read_wavebeat(weights, checkpoint.metadata)
-        build = partial(build_wavebeat, weights, architecture)
-        yield [Draft("wavebeat", architecture.as_json(), build)], Account(weights, Kind.WAVEBEAT)
+@dataclass
+class _Given:
+    """The checkpoints as frontends see them; the tensors of each are handed out by one `Weights`."""
+
+    inputs: Inputs
+    stack: ExitStack
+    _weights: dict[Checkpoint, Weights] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        return self.inputs.notes
+
+    def of(self, kind: str) -> list[Weights]:
+        return [self._of(checkpoint) for checkpoint in self.inputs.of(kind)]
+
+    def lender(self, _kind: str, fits: Callable[[Weights], bool]) -> Weights:
+        return self._of(find_codec(self.inputs, fits, self.stack))
+
+    def _of(self, checkpoint: Checkpoint) -> Weights:
+        if checkpoint not in self._weights:
+            self._weights[checkpoint] = Weights(checkpoint)
+        return self._weights[checkpoint]
+
+
+def _shares(frontend: Frontend, given: _Given) -> Sequence[Share]:
+    if frontend.join is not None:
+        return list(frontend.join(given))
+    models = given.of(frontend.kind)
+    if len(models) > 1:
+        both = " and ".join(str(weights.checkpoint.path) for weights in models)
+        raise UsageError(
+            f"two models of one kind ({frontend.kind}) were given: {both}", "convert them in two calls"
+        )
+    return [Share(weights, frontend.read(weights)) for weights in models]
 
 
 def _label(accounts: Sequence[Account]) -> None:
@@ -181,25 +147,3 @@ def _label(accounts: Sequence[Account]) -> None:
     for account in accounts:
         if account.fine_tune:
             account.overridden_by = by_weights[id(account.fine_tune)]
-
-
-def _fits_all(models: Sequence[Weights], tables: CodecTables) -> bool:
-    try:
-        for weights in models:
-            architecture = read_architecture(weights, weights.checkpoint.metadata, tables.vocab_size)
-            tables.take(architecture, weights.checkpoint.path.name)
-    except VampconvError:
-        return False
-    return True
-
-
-def _one_of_each(architectures: dict[Weights, VampNetArchitecture]) -> dict[str, Weights]:
-    chosen: dict[str, Weights] = {}
-    for weights, architecture in architectures.items():
-        other = chosen.setdefault(architecture.part, weights)
-        if other is not weights:
-            both = f"{other.checkpoint.path} and {weights.checkpoint.path}"
-            raise UsageError(
-                f"two {architecture.part} models were given: {both}", "convert them in two calls"
-            )
-    return {part: chosen[part] for part in PARTS if part in chosen}

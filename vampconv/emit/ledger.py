@@ -10,9 +10,8 @@ from typing import Any
 import onnx_ir as ir
 
 from vampconv.errors import PluginError
-from vampconv.frontend.kinds import Kind
 from vampconv.frontend.weights import Weights, WeightTensor
-from vampconv.passes.expression import Expression, leaves
+from vampconv.passes.expression import Expression, leaves, makers
 from vampconv.passes.fold import expression_of
 from vampconv.rewrite.replacement import Firing
 
@@ -55,7 +54,8 @@ class Account:
     """The entries of one checkpoint."""
 
     weights: Weights
-    kind: Kind
+    kind: str
+    """Of its family of models."""
     label: str = ""
     """What the checkpoint is called in the ledger: its file name, with as many folders as make it unique."""
     lends: bool = False
@@ -126,6 +126,7 @@ class Ledger:
                         "dtype": dtype,
                         "from": sources,
                         "expression": str(expression),
+                        "rules": list(dict.fromkeys(makers(expression))),
                     }
                 )
         for firing in firings:

@@ -17,10 +17,9 @@ from vampconv.emit.writer import WrittenFile
 from vampconv.errors import InputOutputError
 
 FORMAT = 1
+LOOP_KEYS = {"file", "data", "of", "draws", "opset", "inputs", "outputs"}
 MODEL_KEYS = {"file", "data", "architecture", "opset", "inputs", "nodes", "rules", "initializers"}
 CHECKPOINT_KEYS = {"file", "kind", "sha256", "tensors"}
-PARTS = ("coarse", "c2f", "encoder", "decoder", "wavebeat")
-"""The parts of a bundle, in the order in which they stand in it."""
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
 SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}
 """Lengths in which the original runs its models."""
@@ -32,6 +31,7 @@ def model_entry(
     architecture: Mapping[str, Any],
     rules: Mapping[str, int],
     weights: Sequence[Mapping[str, Any]],
+    target: str = "portable",
 ) -> dict[str, Any]:
     """The manifest's entry of one model."""
     graph = model.graph
@@ -40,6 +40,7 @@ def model_entry(
         "data": [f.name for f in files[1:]],
         "architecture": dict(architecture),
         "opset": graph.opset_imports[""],
+        "target": target,
         "ir_version": model.ir_version,
         "inputs": [_port(v) for v in graph.inputs],
         "outputs": [_port(v) for v in graph.outputs],
@@ -49,12 +50,26 @@ def model_entry(
     }
 
 
+def loop_entry(model: ir.Model, file: str, of: str, data: Sequence[str], draws: str) -> dict[str, Any]:
+    """The manifest's entry of a sampling loop around the part `of`, whose data files it uses."""
+    return {
+        "file": file,
+        "data": list(data),
+        "of": of,
+        "draws": draws,
+        "opset": model.graph.opset_imports[""],
+        "ir_version": model.ir_version,
+        "inputs": [_port(v) for v in model.graph.inputs],
+        "outputs": [_port(v) for v in model.graph.outputs],
+    }
+
+
 def checkpoint_entry(account: Account) -> dict[str, Any]:
     """The manifest's entry of one checkpoint: its identity and its part of the ledger."""
     checkpoint = account.weights.checkpoint
     return {
         "file": account.label,
-        "kind": account.kind.value,
+        "kind": account.kind,
         "format": checkpoint.format,
         "bytes": checkpoint.size,
         "sha256": checkpoint.sha256(),
@@ -64,18 +79,22 @@ def checkpoint_entry(account: Account) -> dict[str, Any]:
 
 def manifest(
     models: Mapping[str, Mapping[str, Any]],
+    loops: Mapping[str, Mapping[str, Any]],
     checkpoints: Sequence[Mapping[str, Any]],
     files: Sequence[WrittenFile],
     facts: Mapping[str, Any],
+    plugins: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The whole manifest; it depends on the inputs and versions alone."""
     return {
         "format": FORMAT,
         "vampconv": __version__,
         "versions": {name: version(name) for name in LIBRARIES},
+        "plugins": [dict(plugin) for plugin in plugins],
         **facts,
         "chunk_seconds": {name: SECONDS_PER_CHUNK[name] for name in models if name in SECONDS_PER_CHUNK},
         "models": dict(models),
+        "loops": dict(loops),
         "checkpoints": list(checkpoints),
         "files": {f.name: {"bytes": f.size, "sha256": f.sha256} for f in files},
     }
@@ -109,6 +128,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise InputOutputError(
             f"{path} is not a manifest of format {FORMAT}", "convert again with this version"
         )
+    content.setdefault("loops", {})  # absent where an earlier version wrote it
     damage = _damage(content)
     if damage:
         raise InputOutputError(f"{path} is damaged: {damage}", "convert again with --force")
@@ -117,14 +137,24 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _damage(content: Mapping[str, Any]) -> str | None:
     """What of a manifest is not as it was written, so far as readers rely on it."""
-    parts = (("models", dict), ("checkpoints", list), ("files", dict), ("chunk_seconds", dict))
+    parts = (
+        ("models", dict),
+        ("checkpoints", list),
+        ("files", dict),
+        ("chunk_seconds", dict),
+        ("loops", dict),
+    )
     missing = [key for key, kind in parts if not isinstance(content.get(key), kind)]
     if missing:
         return f"it has no {missing[0]}"
     files, models, checkpoints = content["files"], content["models"], content["checkpoints"]
-    for name, entry in models.items():
-        if not isinstance(entry, dict) or not entry.keys() >= MODEL_KEYS:
+    entries = [(name, entry, MODEL_KEYS) for name, entry in models.items()]
+    entries += [(name, entry, LOOP_KEYS) for name, entry in content["loops"].items()]
+    for name, entry, keys in entries:
+        if not isinstance(entry, dict) or not entry.keys() >= keys:
             return f"its entry of {name} is incomplete"
+        if entry.get("of", name) not in models:
+            return f"{name} is a loop around {entry['of']!r}, which it does not have"
         strange = [f for f in (entry["file"], *entry["data"]) if f not in files or Path(f).name != f]
         if strange:
             return f"{name} names {strange[0]!r}, which is no file of the bundle"

@@ -7,10 +7,11 @@ from copy import deepcopy
 from typing import Any
 
 from vampconv.emit.ledger import Fate
-from vampconv.emit.manifest import PARTS
-from vampconv.frontend.kinds import Kind
+from vampconv.frontend.families import FAMILIES
 
-KINDS = tuple(kind.value for kind in Kind)
+KINDS = tuple(family.kind for family in FAMILIES)
+PARTS = tuple(part for family in FAMILIES for part in family.parts)
+"""The parts of built-in families, in the order in which they stand in a bundle; those of plugins follow by name."""
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,20 +23,54 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     new = _relabelled(new, {c["file"]: c["sha256"] for c in old["checkpoints"]})
     kept = {name: entry for name, entry in old["models"].items() if name not in new["models"]}
     models = dict(sorted((kept | new["models"]).items(), key=_place))
+    checkpoints = _checkpoints(old, new, models, kept)
+    loops = {name: loop for name, loop in old["loops"].items() if loop["of"] in kept} | new["loops"]
+    loops = dict(sorted(loops.items(), key=lambda item: _place((item[1]["of"], None))))
     seconds, files = old["chunk_seconds"] | new["chunk_seconds"], old["files"] | new["files"]
     return {
         **old,
         **new,
         "chunk_seconds": {name: seconds[name] for name in models if name in seconds},
+        "plugins": _plugins(old, new, models, checkpoints),
         "models": models,
-        "checkpoints": _checkpoints(old, new, models, kept),
-        "files": {f: files[f] for entry in models.values() for f in (entry["file"], *entry["data"])},
+        "loops": loops,
+        "checkpoints": checkpoints,
+        "files": {
+            f: files[f]
+            for entry in (*models.values(), *loops.values())
+            for f in (entry["file"], *entry["data"])
+        },
     }
 
 
 def _place(item: tuple[str, object]) -> tuple[int, str]:
     name = item[0]
     return (PARTS.index(name) if name in PARTS else len(PARTS), name)
+
+
+def _rank(kind: str) -> tuple[int, str]:
+    return (KINDS.index(kind) if kind in KINDS else len(KINDS), kind)
+
+
+def _plugins(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    models: Mapping[str, Any],
+    checkpoints: Iterable[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """The plugins of both, with what they still take part in; of one that both name, the new entry stands."""
+    before, after = ({p["name"]: p for p in side.get("plugins", ())} for side in (old, new))
+    fired = {rule for entry in models.values() for rule in entry["rules"]}
+    there = {"rules": fired, "kinds": {c["kind"] for c in checkpoints}}
+    joined = []
+    for name, plugin in {**before, **after}.items():
+        took = {
+            key: sorted({*before.get(name, plugin)[key], *plugin[key]} & still)
+            for key, still in there.items()
+        }
+        if name in after or any(took.values()):
+            joined.append({**plugin, **took})
+    return sorted(joined, key=lambda plugin: list({**after, **before}).index(plugin["name"]))
 
 
 def _relabelled(new: Mapping[str, Any], taken: Mapping[str, str]) -> dict[str, Any]:
@@ -71,7 +106,7 @@ def _checkpoints(
             _join(twin, checkpoint, kept, models)
         elif _first_user(checkpoint["file"], kept.values()) < len(kept):
             found.append(checkpoint)
-    return sorted(found, key=lambda c: (KINDS.index(c["kind"]), _first_user(c["file"], models.values())))
+    return sorted(found, key=lambda c: (_rank(c["kind"]), _first_user(c["file"], models.values())))
 
 
 def _first_user(label: str, entries: Iterable[Mapping[str, Any]]) -> int:

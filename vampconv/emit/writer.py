@@ -60,6 +60,12 @@ def write_model(
             finite_array(value)
     if large:
         written.append(WrittenFile(data, *write_data(large, directory / data, advance)))
+    return [write_graph(model, directory, stem), *written]
+
+
+def write_graph(model: ir.Model, directory: Path, stem: str) -> WrittenFile:
+    """Write ``stem.onnx``, whose large constants lie in data files there already, and check it."""
+    graph = model.graph
     model.ir_version = onnx.helper.find_min_ir_version_for(
         [onnx.helper.make_opsetid("", graph.opset_imports[""])]
     )
@@ -68,7 +74,7 @@ def write_model(
     content = ir.to_proto(model).SerializeToString(deterministic=True)
     path.write_bytes(content)
     _check(path)
-    return [WrittenFile(path.name, len(content), hashlib.sha256(content).hexdigest()), *written]
+    return WrittenFile(path.name, len(content), hashlib.sha256(content).hexdigest())
 
 
 def _check(path: Path) -> None:

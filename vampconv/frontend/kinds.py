@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Sequence
 
 from vampconv.checkpoint import Checkpoint
-from vampconv.errors import UnsupportedModelError
-from vampconv.frontend.architecture import MASK
-from vampconv.frontend.codec_tables import TABLE
+from vampconv.errors import PluginError, UnsupportedModelError
+from vampconv.frontend.families import FAMILIES
+from vampconv.frontend.frontend import Frontend
 from vampconv.frontend.weights import plain_name
 
 
-class Kind(enum.Enum):
-    """The families of checkpoints that are recognised, in the order in which a ledger lists them."""
-
-    VAMPNET = "VampNet transformer"
-    LORA = "LoRA fine-tune"
-    CODEC = "LAC codec"
-    WAVEBEAT = "WaveBeat beat tracker"
-
-
-def kind_of(checkpoint: Checkpoint) -> Kind:
+def kind_of(checkpoint: Checkpoint, frontends: Sequence[Frontend] = FAMILIES) -> Frontend:
     """The family of a checkpoint.
 
     Raises
     ------
     UnsupportedModelError
         If it is none of those known.
+    PluginError
+        If it is several, or a recogniser raises.
 
     """
     names = {plain_name(name) for name in checkpoint.tensors}
-    if names and all(n.endswith((".lora_A", ".lora_B")) for n in names):
-        return Kind.LORA
-    if MASK in names or any(n.startswith("transformer.layers.") for n in names):
-        return Kind.VAMPNET
-    if TABLE.format(0) in names:
-        return Kind.CODEC
-    if {"blocks.0.conv1.weight", "output.weight"} <= names:
-        return Kind.WAVEBEAT
+    found = [frontend for frontend in frontends if frontend.recognises(names)]
+    if len(found) > 1 and not all(frontend in FAMILIES for frontend in found):
+        claims = " and ".join(f"a {frontend.kind}" for frontend in found)
+        raise PluginError(f"{checkpoint.path.name} is recognised as {claims}", "disable one of their plugins")
+    if found:
+        return found[0]
     shown = ", ".join(sorted(names)[:3]) or "no tensors"
+    known = ", ".join(frontend.kind for frontend in frontends)
     raise UnsupportedModelError(
         f"{checkpoint.path.name} is a sound checkpoint, but of no known model (it holds {shown})",
-        "give a VampNet, LAC codec or LoRA checkpoint",
+        f"known are: {known}; a plugin that knows it must be enabled",
     )

@@ -17,6 +17,8 @@ from vampconv.inspect.statistics import Statistics
 
 LENGTHS = (1, 13, 100)
 """Time steps of the trial runs."""
+LOOP_STEPS = 3
+"""Steps of the sampling loops' trial runs."""
 SAMPLES_PER_STEP = 256
 """Audio samples for each step of a model that has no hop."""
 
@@ -43,8 +45,10 @@ def _weights(path: Path) -> dict[str, Statistics]:
 
 def try_run(directory: Path) -> list[dict[str, Any]]:
     """Run every model on random inputs of several lengths; each row tells shape, range and milliseconds."""
-    rows = []
-    for entry in read_manifest(directory)["models"].values():
+    rows, content = [], read_manifest(directory)
+    models = content["models"]
+    loops = [{**e, "architecture": models[e["of"]]["architecture"]} for e in content["loops"].values()]
+    for entry in (*models.values(), *loops):
         session = _session(directory / entry["file"])
         for batch, steps in ((1, LENGTHS[0]), (1, LENGTHS[2]), (3, LENGTHS[1])):
             feeds = _random_feeds(entry, batch, steps)
@@ -86,13 +90,21 @@ def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Ar
         "time": steps,
         "n": min(steps, architecture.get("n_codebooks", 1)),
         "samples": samples,
+        "steps": LOOP_STEPS,
+        "rows": steps
+        * (architecture.get("n_codebooks", 1) - architecture.get("n_conditioning_codebooks", 0)),
     }
+    chosen = {"steps": LOOP_STEPS, "seed": 0}
     feeds: dict[str, Array] = {}
     for port in entry["inputs"]:
-        shape = [sizes.get(d, d) for d in port["shape"]]
-        if port["dtype"] == "int64":
-            codes = architecture.get("vocab_size") or architecture["codebook_size"]
+        shape = [sizes.get(d, steps) if isinstance(d, str) else d for d in port["shape"]]
+        if port["name"] in chosen:
+            feeds[port["name"]] = np.asarray(chosen[port["name"]])
+        elif port["name"] == "mask":
+            feeds["mask"] = random.integers(0, 1, shape, endpoint=True)
+        elif port["dtype"] == "int64":
+            codes = architecture.get("vocab_size") or architecture.get("codebook_size", 1)
             feeds[port["name"]] = random.integers(0, codes, shape, endpoint=True)
         else:
-            feeds[port["name"]] = random.random(shape, np.float32)
+            feeds[port["name"]] = np.asarray(1 - random.random(shape, np.float32))
     return feeds

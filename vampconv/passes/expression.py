@@ -46,6 +46,8 @@ class Apply:
     arguments: tuple[Expression, ...]
     attributes: Mapping[str, Any]
     shape: tuple[int, ...]
+    rules: tuple[str, ...] = ()
+    """Names of the rules that made the operation, in order."""
 
     @property
     def dtype(self) -> ir.DataType:
@@ -70,6 +72,14 @@ def leaves(expression: Expression) -> Iterator[Leaf]:
     else:
         for argument in expression.arguments:
             yield from leaves(argument)
+
+
+def makers(expression: Expression) -> Iterator[str]:
+    """Names of the rules that made an expression, the innermost first; some more than once."""
+    if isinstance(expression, Apply):
+        for argument in expression.arguments:
+            yield from makers(argument)
+        yield from expression.rules
 
 
 def evaluate(expression: Expression) -> Array:

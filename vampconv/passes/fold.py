@@ -11,6 +11,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vampconv.passes.exact import foldable
 from vampconv.passes.expression import Apply, Expression, Leaf, evaluate, result_dtype
+from vampconv.rewrite.trace import rules_of
 
 
 class FoldedTensor(ir.LazyTensor):
@@ -86,7 +87,8 @@ def _apply(node: ir.Node, expressions: dict[ir.Value, Expression], opset: int) -
         return None
     if node.op_type == "Transpose":
         attributes.setdefault("perm", tuple(reversed(range(len(arguments[0].shape)))))
-    return Apply(node.op_type, arguments, attributes, _shape(node.op_type, arguments, attributes, opset))
+    shape = _shape(node.op_type, arguments, attributes, opset)
+    return Apply(node.op_type, arguments, attributes, shape, rules_of(node))
 
 
 def _shape(

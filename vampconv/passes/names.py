@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from vampconv.passes.expression import leaves
 from vampconv.passes.fold import expression_of
-from vampconv.rewrite.trace import module_of
+from vampconv.rewrite.trace import path_of
 
 
 def name_everything(model: ir.Model) -> None:
@@ -14,7 +14,7 @@ def name_everything(model: ir.Model) -> None:
     graph = model.graph
     taken = {v.name for v in (*graph.inputs, *graph.outputs)}
     for node in graph:
-        node.name = _free(f"/{module_of(node).replace('.', '/')}/{node.op_type}".replace("//", "/"), taken)
+        node.name = _free(path_of(node), taken)
         for index, value in enumerate(node.outputs):
             if not value.is_graph_output():
                 value.name = _free(f"{node.name}_output_{index}", taken)

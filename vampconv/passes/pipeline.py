@@ -16,6 +16,7 @@ from vampconv.passes.shapes import infer_shapes
 from vampconv.passes.tidy import tidy
 from vampconv.rewrite import Rule, Stage
 from vampconv.rewrite.engine import Log, apply_rules
+from vampconv.rewrite.replacement import Observer
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Options:
     opset: int = OLDEST
     target: str = "portable"
     rules: Sequence[type[Rule]] = ()
+    domains: frozenset[str] = Stage.TARGET.domains
+    """Of the ops that the target runs."""
+
+    def remaining(self, stage: Stage) -> frozenset[str]:
+        """Domains of the ops that may remain after a stage."""
+        return self.domains if stage is Stage.TARGET else stage.domains
 
 
 @dataclass
@@ -33,6 +40,7 @@ class State:
 
     model: ir.Model
     options: Options
+    observe: Observer | None = None
     log: Log = field(default_factory=Log)
 
 
@@ -51,8 +59,15 @@ class Rewrite:
     def __call__(self, state: State) -> None:
         options = state.options
         rules = [r for r in options.rules if r.stage is self.stage]
-        apply_rules(state.model, rules, opset=options.opset, target=options.target, log=state.log)
-        check_domains(state.model, self.stage, state.log)
+        apply_rules(
+            state.model,
+            rules,
+            opset=options.opset,
+            target=options.target,
+            log=state.log,
+            observe=state.observe,
+        )
+        check_domains(state.model, self.stage, state.log, options.remaining(self.stage))
 
 
 @dataclass(frozen=True)
@@ -91,8 +106,8 @@ PIPELINE: tuple[Pass, ...] = (
 )
 
 
-def compile_graph(model: ir.Model, options: Options) -> Log:
-    """Take a graph of ``vamp`` ops through the pipeline, in place.
+def compile_graph(model: ir.Model, options: Options, observe: Observer | None = None) -> Log:
+    """Take a graph of ``vamp`` ops through the pipeline, in place; `observe` is shown every replacement.
 
     Raises
     ------
@@ -100,7 +115,7 @@ def compile_graph(model: ir.Model, options: Options) -> Log:
         If a rule breaks its contract, or leaves an op behind that its stage forbids.
 
     """
-    state = State(model, options)
+    state = State(model, options, observe)
     for step in PIPELINE:
         step(state)
     return state.log

@@ -92,7 +92,7 @@ def _check_refusal(rule: type[Rule], sample: Refused, opset: int, where: str) ->
     model, _ = build(rule, sample, opset)
     for node in model.graph:
         for found in compiled(rule).find(node):
-            reason = refusal(rule, Match(found.bindings, opset))
+            reason = refusal(rule, Match(found.bindings, opset), node)
             if reason is None:
                 raise RefutedError(f"{where}: accepted what it must refuse ({sample.reason})")
             if sample.reason not in reason:

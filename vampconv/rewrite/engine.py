@@ -11,10 +11,13 @@ import onnx_ir as ir
 from vampconv.errors import PluginError
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Pattern
-from vampconv.rewrite.replacement import Firing, replace
+from vampconv.rewrite.replacement import Firing, Observer, replace
 from vampconv.rewrite.rule import Rule
+from vampconv.rewrite.trace import place_of
 
 BUDGET_PER_NODE = 20
+LATELY = 10
+"""Firings before the end of the budget that are held to be the endless ones."""
 
 
 @dataclass
@@ -36,8 +39,11 @@ def apply_rules(
     opset: int,
     target: str = "portable",
     log: Log | None = None,
+    observe: Observer | None = None,
 ) -> Log:
     """Apply `rules`, in their order, to every node, until a sweep over the graph changes nothing.
+
+    `observe` is shown every replacement before it is put in place.
 
     Raises
     ------
@@ -53,15 +59,22 @@ def apply_rules(
     while changed:
         changed = False
         for node in list(model.graph):
-            fired = node.graph is not None and _fire_at(model, node, by_root, Match({}, opset, target), log)
+            fired = node.graph is not None and _fire_at(
+                model, node, by_root, Match({}, opset, target), log, observe
+            )
             changed = changed or fired
             if len(log.firings) - earlier > fuel:
-                busiest, _ = Counter(f.rule for f in log.firings[earlier:]).most_common(1)[0]
-                raise PluginError(
-                    f"rule {busiest} fires without end (stopped after {fuel} firings)",
-                    "a replacement must not bring back what the pattern matches",
-                )
+                raise _endless(log.firings[-LATELY:], fuel, node)
     return log
+
+
+def _endless(lately: Iterable[Firing], budget: int, node: ir.Node) -> PluginError:
+    rules = list(dict.fromkeys(firing.rule for firing in lately))
+    who = f"rule {rules[0]} fires" if len(rules) == 1 else f"rules {' and '.join(rules)} fire by turns"
+    return PluginError(
+        f"{who} without end: stopped after the budget of {budget} firings, at {place_of(node)}",
+        "a replacement must not bring back what a pattern matches",
+    )
 
 
 def _by_root(rules: Iterable[type[Rule]]) -> dict[tuple[str, str], list[tuple[type[Rule], Pattern]]]:
@@ -90,7 +103,7 @@ def compiled(rule: type[Rule]) -> Pattern:
         return pattern
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"rule {rule.__name__} (in {rule.__module__}): its pattern cannot be built: "
+            f"rule {rule.__name__} (in {rule.__module__}): its pattern cannot be built, `before` raised "
             f"{type(error).__name__}: {error}",
             "see rules/README.md",
         ) from error
@@ -102,24 +115,25 @@ def _fire_at(
     by_root: dict[tuple[str, str], list[tuple[type[Rule], Pattern]]],
     context: Match,
     log: Log,
+    observe: Observer | None,
 ) -> bool:
     for rule, pattern in by_root.get((node.domain, node.op_type), ()):
         for found in pattern.find(node):
             match = Match(found.bindings, context.opset, context.target)
-            if (reason := refusal(rule, match)) is not None:
+            if (reason := refusal(rule, match, node)) is not None:
                 log.refusals.setdefault(node, {})[rule.__name__] = reason
                 continue
-            log.firings.append(replace(model.graph, rule, found, match))
+            log.firings.append(replace(model.graph, rule, found, match, observe))
             return True
     return False
 
 
-def refusal(rule: type[Rule], match: Match) -> str | None:
+def refusal(rule: type[Rule], match: Match, node: ir.Node) -> str | None:
     """The reason of the first guard that does not hold, or None."""
     try:
         return next((reason for holds, reason in rule.require(match) if not holds), None)
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"rule {rule.__name__} (in {rule.__module__}): its guards raised {type(error).__name__}: {error}",
-            "mend its `require`",
+            f"rule {rule.__name__} at {place_of(node)}: its `require` raised {type(error).__name__}: {error}",
+            "mend its guards",
         ) from error

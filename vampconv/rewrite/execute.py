@@ -40,7 +40,8 @@ def interpret(model: ir.Model, feeds: Mapping[str, Array]) -> list[Array]:
     values.update({v: feeds[v.name or ""] for v in model.graph.inputs})
     for node in model.graph:
         arguments = [None if v is None else values[v] for v in node.inputs]
-        results = _meaning(node, arguments) if node.domain == DOMAIN else _standard(node, arguments, model)
+        opset = model.graph.opset_imports.get(node.domain, 1)
+        results = _meaning(node, arguments) if node.domain == DOMAIN else run_standard(node, arguments, opset)
         values.update(zip(node.outputs, results, strict=True))
     return [values[v] for v in model.graph.outputs]
 
@@ -50,21 +51,28 @@ def _meaning(node: ir.Node, arguments: list[Any]) -> list[Array]:
     return [OPS[node.op_type].meaning(*arguments, **attributes)]
 
 
-def _standard(node: ir.Node, arguments: list[Any], model: ir.Model) -> list[Array]:
+def run_standard(node: ir.Node, arguments: list[Any], opset: int) -> list[Array]:
+    """The outputs of one standard operator, by ONNX's reference implementation."""
     names = ["" if a is None else f"x{i}" for i, a in enumerate(arguments)]
     outputs = [f"y{i}" for i in range(len(node.outputs))]
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     proto = onnx.helper.make_node(node.op_type, names, outputs, domain=node.domain, **attributes)
-    infos = [
-        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in zip(names, arguments, strict=True)
-        if a is not None
-    ]
+    given = {n: a for n, a in zip(names, arguments, strict=True) if a is not None}
+    types = tuple((n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype)) for n, a in given.items())
+    evaluator = _evaluator(proto.SerializeToString(deterministic=True), types, tuple(outputs), opset)
+    return [np.asarray(r) for r in evaluator.run(None, given)]
+
+
+@functools.lru_cache(maxsize=512)
+def _evaluator(
+    node: bytes, inputs: tuple[tuple[str, int], ...], outputs: tuple[str, ...], opset: int
+) -> onnx.reference.ReferenceEvaluator:
+    """What runs one serialised node on inputs of these names and types."""
+    proto = onnx.NodeProto.FromString(node)
+    infos = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in inputs]
     graph = onnx.helper.make_graph([proto], "node", infos, [onnx.ValueInfoProto(name=n) for n in outputs])
-    opset = onnx.helper.make_opsetid(node.domain, model.graph.opset_imports[node.domain])
-    reference = onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[opset]))
-    results = reference.run(None, {n: a for n, a in zip(names, arguments, strict=True) if a is not None})
-    return [np.asarray(r) for r in results]
+    imported = onnx.helper.make_opsetid(proto.domain, opset)
+    return onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[imported]))
 
 
 Runner = Callable[[Mapping[str, Array]], list[Array]]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import onnx_ir as ir
 from onnx_ir.convenience import replace_all_uses_with
@@ -14,10 +14,11 @@ from onnx_ir.convenience import replace_all_uses_with
 from vampconv.dialect import NodeBuilder
 from vampconv.dialect.op import VERSION
 from vampconv.errors import PluginError, VampconvError
+from vampconv.rewrite.conserve import changed
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Occurrence
 from vampconv.rewrite.rule import Rule
-from vampconv.rewrite.trace import hand_down, inherit, module_of
+from vampconv.rewrite.trace import hand_down, inherit, module_of, place_of
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,39 @@ class Firing:
     """Names of the constants that the rule left out, each with its reason."""
 
 
-def replace(graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match) -> Firing:
+class Observer(Protocol):
+    """Sees a replacement when it is built and not yet in the graph; it must not change anything."""
+
+    def __call__(
+        self, rule: type[Rule], found: Occurrence, replacement: NodeBuilder, results: Sequence[ir.Value]
+    ) -> None: ...
+
+
+def replace(
+    graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match, observe: Observer | None = None
+) -> Firing:
     """Put the rule's replacement where its pattern was found.
 
     Raises
     ------
     PluginError
-        If ``after`` raises, or returns something else than a value for each of the pattern's.
+        If ``after`` raises, or returns something else than a value for each of the pattern's, or one of
+        another type or shape.
 
     """
-    roots = {v.producer() for v in found.outputs}
-    root = next(node for node in graph if node in roots)
+    roots = {p for v in found.outputs if (p := v.producer()) is not None}
+    root = next(node for node in (roots if len(roots) == 1 else graph) if node in roots)
     module = module_of(root)
     builder = NodeBuilder(module)
     dropped = tuple((name, rule.drops[p]) for p in rule.drops for name in constants_under(found.bindings[p]))
-    results = _build(rule, builder, found, match)
+    results = _build(rule, builder, found, match, root)
+    if (fault := changed(found.outputs, results, graph.opset_imports)) is not None:
+        raise PluginError(
+            f"rule {rule.__name__} at {place_of(root)}: its replacement {fault}",
+            "`after` must compute what `before` does, of the same type and shape",
+        )
+    if observe is not None:
+        observe(rule, found, builder, results)
     inherit(found.nodes, builder.nodes, module, rule.__name__)
     _register(graph, builder.constants)
     graph.insert_after(root, builder.nodes)
@@ -59,7 +78,9 @@ def replace(graph: ir.Graph, rule: type[Rule], found: Occurrence, match: Match) 
     return Firing(rule.__name__, module, dropped)
 
 
-def _build(rule: type[Rule], builder: NodeBuilder, found: Occurrence, match: Match) -> tuple[ir.Value, ...]:
+def _build(
+    rule: type[Rule], builder: NodeBuilder, found: Occurrence, match: Match, root: ir.Node
+) -> tuple[ir.Value, ...]:
     arguments: dict[str, Any] = dict(found.bindings)
     wanted = inspect.signature(rule.after).parameters
     if "m" in wanted:
@@ -70,13 +91,13 @@ def _build(rule: type[Rule], builder: NodeBuilder, found: Occurrence, match: Mat
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"rule {rule.__name__} raised {type(error).__name__} at {builder.module!r}: {error}",
+            f"rule {rule.__name__} at {place_of(root)}: its `after` raised {type(error).__name__}: {error}",
             "mend its `after`",
         ) from error
     results = results if isinstance(results, tuple) else (results,)
     if len(results) != len(found.outputs) or not all(isinstance(r, ir.Value) for r in results):
         raise PluginError(
-            f"rule {rule.__name__} returned {len(results)} values at {builder.module!r}, "
+            f"rule {rule.__name__} at {place_of(root)}: its `after` returned {len(results)} values, "
             f"for a pattern of {len(found.outputs)}",
             "`after` must return as many values as `before`",
         )

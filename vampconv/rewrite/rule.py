@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from vampconv.rewrite.claim import Claim
@@ -30,6 +30,9 @@ class Rule:
     ``evidence(draw)``
         Samples on which the audit compares both sides (`Sample`), on which both must fail (`Fails`),
         and that the rule must decline (`Refused`), at least one for every guard.
+
+    Rules of one stage are tried in the order of their plugins, unless one says that it comes after or before
+    others, by name: ``class Mine(Rule, before="ClassicRMSNorm")``. Names of rules that are not there say nothing.
     """
 
     stage: ClassVar[Stage]
@@ -38,9 +41,20 @@ class Rule:
     drops: ClassVar[Mapping[str, str]] = {}
     """Parameters whose constants the replacement leaves out on purpose, each with the reason."""
 
+    runs_after: ClassVar[tuple[str, ...]] = ()
+    """Names of rules of the same stage that are tried before this one: the class argument ``after=``."""
+    runs_before: ClassVar[tuple[str, ...]] = ()
+    """Names of rules of the same stage that are tried after this one: the class argument ``before=``."""
+
     before: ClassVar[Callable[..., Any]]
     after: ClassVar[Callable[..., Any]]
     evidence: ClassVar[Callable[..., Iterable[Sample]]]
+
+    def __init_subclass__(cls, *, after: str | Sequence[str] = (), before: str | Sequence[str] = ()) -> None:
+        if after:
+            cls.runs_after = (after,) if isinstance(after, str) else tuple(after)
+        if before:
+            cls.runs_before = (before,) if isinstance(before, str) else tuple(before)
 
     @staticmethod
     def require(_m: Match) -> Iterable[Guard]:

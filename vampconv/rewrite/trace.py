@@ -16,6 +16,19 @@ def module_of(node: ir.Node) -> str:
     return node.metadata_props.get(MODULE, "")
 
 
+def path_of(node: ir.Node) -> str:
+    """What the node is going to be called: its module's path and its op."""
+    return f"/{module_of(node).replace('.', '/')}/{node.op_type}".replace("//", "/")
+
+
+def place_of(node: ir.Node) -> str:
+    """A node as errors tell of it: op, name and module."""
+    numbered = f"node_{node.op_type}_"
+    name = path_of(node) if not node.name or node.name.startswith(numbered) else node.name
+    op = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return f"{op} {name} (module {module_of(node) or '.'})"
+
+
 def rules_of(node: ir.Node) -> tuple[str, ...]:
     """Names of the rules that made the node, in order."""
     return tuple(name for name in node.metadata_props.get(RULES, "").split(",") if name)

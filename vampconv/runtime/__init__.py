@@ -2,5 +2,7 @@
 
 from vampconv.runtime.beats import WaveBeat, pick_beats
 from vampconv.runtime.codec import Codec
+from vampconv.runtime.vamping import Progress, Vamped
+from vampconv.runtime.vampnet import VampNet
 
-__all__ = ["Codec", "WaveBeat", "pick_beats"]
+__all__ = ["Codec", "Progress", "VampNet", "Vamped", "WaveBeat", "pick_beats"]

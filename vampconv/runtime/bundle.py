@@ -46,6 +46,7 @@ class Bundle:
         if not isinstance(models, dict):
             raise self._damaged("it has no models")
         self.models: dict[str, Any] = models
+        self.content: dict[str, Any] = content
 
     def __contains__(self, part: str) -> bool:
         return part in self.models
@@ -63,6 +64,48 @@ class Bundle:
         if not isinstance(sizes, dict):
             raise self._damaged(f"it has no architecture of {part}")
         return sizes
+
+    def number(self, name: str) -> int:
+        """A positive whole number that holds for all parts: ``sample_rate`` in Hz, ``hop`` in samples."""
+        value = self.content.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._damaged(f"it has no {name}")
+        return value
+
+    def chunk_seconds(self, part: str) -> float:
+        """How long the chunks are in which a part runs."""
+        seconds = self.content.get("chunk_seconds")
+        value = seconds.get(part) if isinstance(seconds, dict) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise self._damaged(f"it has no length of chunks of {part}")
+        return value
+
+    def files(self, part: str) -> dict[str, tuple[int, str]]:
+        """The files of a part, by name, with their sizes in bytes and their SHA-256."""
+        data, known = self._entry(part).get("data"), self.content.get("files")
+        names = [self.path(part).name, *(data if isinstance(data, list) else [])]
+        found = [known.get(n) if isinstance(known, dict) and isinstance(n, str) else None for n in names]
+        if any(not isinstance(f, dict) or not {"bytes", "sha256"} <= f.keys() for f in found):
+            raise self._damaged(f"it has no hashes of {part}")
+        return {n: (f["bytes"], f["sha256"]) for n, f in zip(names, found, strict=True) if f}
+
+    def weights(self, part: str) -> list[list[str]]:
+        """For each weight of a part the tensors that it was made from, as ``checkpoint:tensor``."""
+        rows = self._entry(part).get("initializers")
+        if not isinstance(rows, list) or any(not isinstance(r, dict) or "from" not in r for r in rows):
+            raise self._damaged(f"it does not say where the weights of {part} are from")
+        return [[str(source) for source in row["from"]] for row in rows]
+
+    def tensor_hashes(self) -> dict[str, str]:
+        """The CRC of each tensor of the checkpoints, by ``checkpoint:tensor``."""
+        try:
+            return {
+                f"{checkpoint['file']}:{tensor['name']}": str(tensor["crc32"])
+                for checkpoint in self.content["checkpoints"]
+                for tensor in checkpoint["tensors"]
+            }
+        except (KeyError, TypeError):
+            raise self._damaged("it does not tell the checkpoints' tensors") from None
 
     def _entry(self, part: str) -> dict[str, Any]:
         if part not in self.models:

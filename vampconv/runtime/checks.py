@@ -22,6 +22,12 @@ def check_audio(audio: NDArray[Any], least: int = 1) -> None:
     _check_finite(audio)
 
 
+def check_channels(audio: NDArray[Any]) -> None:
+    """Audio must be finite float32 [batch, channels, samples], not empty."""
+    _check_array(audio, "audio", "float32 [batch, channels, samples]", np.float32)
+    _check_finite(audio)
+
+
 def check_recording(audio: NDArray[Any]) -> None:
     """A recording must be finite float32 [1, channels, samples], not empty."""
     wanted = "float32 [1, channels, samples]"
@@ -62,6 +68,19 @@ def check_codes(codes: NDArray[Any], codebooks: int, vocab: int) -> None:
             f"there is a code {low if low < 0 else high}",
             f"codes are from 0 to {vocab - 1}, {vocab} is the mask",
         )
+
+
+def check_mask(mask: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """A mask must be of zeros and ones, [batch, n_codebooks, time] as `shape` or [batch, time]; batch may be 1."""
+    wanted = f"zeros and ones of {list(shape)} or {[shape[0], shape[2]]}"
+    if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "biu" or mask.ndim not in (2, 3):
+        raise BadInputError(f"mask: {_describe(mask)} cannot be taken", f"give {wanted}")
+    if mask.shape[1:] not in (shape[1:], shape[2:]) or mask.shape[0] not in (1, shape[0]):
+        raise BadInputError(
+            f"the mask is {list(mask.shape)}, and the codes are {list(shape)}", f"give {wanted}"
+        )
+    if mask.dtype.kind != "b" and not np.isin(mask, (0, 1)).all():
+        raise BadInputError(f"the mask holds {mask[~np.isin(mask, (0, 1))][0]}", f"give {wanted}")
 
 
 def check_activations(activations: NDArray[Any]) -> None:

@@ -22,11 +22,15 @@ LOADING_ERRORS = (
 )
 
 
+def processors() -> int:
+    """How many there are for this process."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """As many as there are processors for this process, and no more than `MOST_WORKERS`."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(count, MOST_WORKERS)
+    return min(processors(), MOST_WORKERS)
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import torch
+from onnx.checker import ValidationError
 from torch import nn
 
-from vampconv.convert.plan import Draft
 from vampconv.errors import PluginError
+from vampconv.frontend.frontend import Draft
 from vampconv.passes.pipeline import Options
 from vampconv.passes.shapes import infer_shapes
 from vampconv.rewrite import Stage
@@ -44,7 +45,11 @@ def find_causes(verifier: PartVerifier, bisection: Bisection, directory: Path) -
         small = regions.read_small(place, record, model)
         tells = small is not None and small.error > regions.read(place).error
         example = regions.small(place, record, model) if tells else None
-        faults[index] = replace(found, repro=write_repro(regions, verifier.path, found, directory, example))
+        try:
+            repro = write_repro(regions, verifier.path, found, directory, example)
+        except (OSError, ValidationError):  # the model's data are not there: nothing can be cut out
+            repro = ""
+        faults[index] = replace(found, repro=repro)
 
 
 class Bisection:

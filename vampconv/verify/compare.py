@@ -26,7 +26,7 @@ class Measured:
 
     shape: tuple[int, ...]
     error_ort: float
-    error_torch: float
+    error_torch: float | None
     bound: float
     verdict: Verdict
     worst_index: tuple[int, ...] = ()
@@ -35,7 +35,7 @@ class Measured:
     problem: str = ""
 
 
-def compare(found: NDArray[Any], truth: Tensor, error_torch: float, level: float = 0.0) -> Measured:
+def compare(found: NDArray[Any], truth: Tensor, error_torch: float | None, level: float = 0.0) -> Measured:
     """Judge what ONNX Runtime found.
 
     Parameters
@@ -45,7 +45,7 @@ def compare(found: NDArray[Any], truth: Tensor, error_torch: float, level: float
     truth
         In float64, or of integers or booleans, of the same shape.
     error_torch
-        The relative error of torch in float32.
+        The relative error of torch in float32; None if it was not measured.
     level
         The largest error of torch in what the value is made of. A value of few elements may be near to its
         truth by luck: neither side should be held to that.
@@ -53,14 +53,14 @@ def compare(found: NDArray[Any], truth: Tensor, error_torch: float, level: float
     """
     problem = _misfit(found, truth)
     if problem:
-        return Measured(found.shape, np.inf, 0.0, FLOOR, Verdict.FAIL, problem=problem)
+        return Measured(found.shape, np.inf, None, FLOOR, Verdict.FAIL, problem=problem)
     here = torch.from_numpy(found if found.flags.c_contiguous and found.flags.writeable else found.copy("C"))
     if not truth.is_floating_point():
         wrong = here != truth
         share = float(wrong.double().mean())
         verdict = Verdict.FAIL if share else Verdict.PASS
-        return Measured(found.shape, share, 0.0, FLOOR, verdict, *_worst(here, truth, wrong.double()))
-    known = max(e for e in (error_torch, level, 0.0) if np.isfinite(e))
+        return Measured(found.shape, share, None, FLOOR, verdict, *_worst(here, truth, wrong.double()))
+    known = max(e for e in (error_torch or 0.0, level, 0.0) if np.isfinite(e))
     bound = max(SLACK * known, FLOOR)
     error, difference = _error(here, truth)
     problem = "" if difference.isfinite else non_finite(here, truth) or _nothing(truth)
@@ -79,8 +79,9 @@ def judge(error: float, bound: float) -> Verdict:
 
 
 def relative(found: Tensor, truth: Tensor) -> float:
-    """Relative L2 error; absolute where the truth is zero."""
-    return _error(found, truth)[0]
+    """Relative L2 error; absolute where the truth is zero, infinite where the two are not finite in other places."""
+    error, difference = _error(found, truth)
+    return error if difference.isfinite or not non_finite(found, truth) else math.inf
 
 
 def _misfit(found: NDArray[Any], truth: Tensor) -> str:

@@ -17,6 +17,8 @@ HALF = 65504.0
 """The largest float16."""
 TIGHT = 16.0
 """Values that come nearer than this factor to it are reported."""
+FLOAT32 = "reference in float32"
+"""The side that tells an overflow of float32 itself from a fault of the graph."""
 MAPS = 3
 CELLS = 48
 """Cells of a map along each axis, at most."""
@@ -28,7 +30,8 @@ class Extremes:
 
     largest: dict[str, HeadRoom] = field(default_factory=dict)
     first: dict[tuple[str, str], NonFinite] = field(default_factory=dict)
-    maps: dict[str, tuple[float, list[list[float]]]] = field(default_factory=dict)
+    worst: dict[str, tuple[float, Array, Tensor]] = field(default_factory=dict)
+    """The few values of the largest ratios, with their truths."""
 
     def see(self, row: Comparison, found: Array, truth: Tensor) -> None:
         """Look at a value that was compared."""
@@ -41,20 +44,21 @@ class Extremes:
         sound = np.isfinite(size) and not row.problem
         own = not row.stands_for  # then the truth is the graph itself, in float64
         finite = {"graph": np.isfinite(size), "reference": sound or own or bool(torch.isfinite(truth).all())}
+        finite[FLOAT32] = own or row.error_torch is None or bool(np.isfinite(row.error_torch))
         for side, sound in finite.items():
             if not sound:
                 self.first.setdefault((side, str(row.case)), NonFinite(side, row.value, row.module, row.case))
         if found.shape == tuple(truth.shape):
-            self._map(row, found, truth)
+            self._keep(row, found, truth)
 
-    def _map(self, row: Comparison, found: Array, truth: Tensor) -> None:
+    def _keep(self, row: Comparison, found: Array, truth: Tensor) -> None:
         ratio = row.ratio if np.isfinite(row.ratio) else np.inf
-        least = min((r for r, _ in self.maps.values()), default=0.0) if len(self.maps) >= MAPS else 0.0
-        if ratio <= max(least, self.maps.get(row.value, (0.0,))[0]):
+        least = min(r for r, *_ in self.worst.values()) if len(self.worst) >= MAPS else 0.0
+        if ratio <= max(least, self.worst.get(row.value, (0.0,))[0]):
             return
-        self.maps[row.value] = ratio, error_map(found, truth)
-        for name in sorted(self.maps, key=lambda n: -self.maps[n][0])[MAPS:]:
-            del self.maps[name]
+        self.worst[row.value] = ratio, found, truth
+        for name in sorted(self.worst, key=lambda n: -self.worst[n][0])[MAPS:]:
+            del self.worst[name]
 
     def put_into(self, result: PartResult) -> None:
         """Enter what was seen into the result of the part."""
@@ -62,7 +66,7 @@ class Extremes:
         tight = [room for room in self.largest.values() if not room.largest * TIGHT < HALF]
         widest = max(self.largest.values(), key=lambda room: room.largest, default=None)
         result.head_room = sorted(tight, key=lambda room: -room.largest) or ([widest] if widest else [])
-        result.heat_maps = {name: cells for name, (_, cells) in self.maps.items()}
+        result.heat_maps = {name: error_map(found, truth) for name, (_, found, truth) in self.worst.items()}
 
 
 def error_map(found: Array, truth: Tensor) -> list[list[float]]:

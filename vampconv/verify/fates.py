@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from onnx import GraphProto, NodeProto
 
+REMOVED = "removed"
+
 
 class Fates:
     """What ONNX Runtime made of the values that are gone."""
@@ -41,11 +43,11 @@ class Fates:
         if name not in self.varying or (heirs and self.constants.issuperset(heirs)):
             return "folded into a constant"
         if not heirs:
-            return "removed: no output depends on it"
+            return f"{REMOVED}: no output depends on it"
         fates: dict[str, str] = {}
         for heir in (heir for heir in heirs if heir in self.after):
             now = self._makers(heir)
-            verb = "removed before" if now == [_operator(self.before[heir])] else "fused into"
+            verb = f"{REMOVED} before" if now == [_operator(self.before[heir])] else "fused into"
             fates.setdefault(f"{verb} {' and '.join(now)}", heir)
         return ", ".join(f"{fate} of {heir!r}" for fate, heir in fates.items())
 

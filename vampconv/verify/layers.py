@@ -23,7 +23,8 @@ from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
 from vampconv.verify.evaluation import Evaluator
 from vampconv.verify.extremes import Extremes
-from vampconv.verify.provenance import false_notes
+from vampconv.verify.fates import REMOVED
+from vampconv.verify.provenance import false_notes, module_told
 from vampconv.verify.regions import Regions
 from vampconv.verify.result import Case, Comparison, Coverage, Fault, PartResult, Sound, Verdict
 from vampconv.verify.side import FAILURES, References, Side
@@ -97,9 +98,12 @@ class PartVerifier:
                     for problem in false_notes(self.model, self.references.exact.model):
                         self._problem(problem)
                     self._cover(taps, cases[-1])
-                    self._read_regions(cases)
         except (InputOutputError, *LOADING_ERRORS) as error:
-            self._problem(f"ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}")
+            told = str(error).strip().splitlines()[0]
+            module = module_told(self.model, told)
+            self._problem(f"ONNX Runtime cannot run it: {told}{f' (in {module})' * bool(module)}")
+        if self.layerwise:  # of a graph that cannot be run, too: they say where
+            self._read_regions(cases)
         self.extremes.put_into(self.result)
         self.result.seconds = time.perf_counter() - start
         return self.result
@@ -134,7 +138,7 @@ class PartVerifier:
         exact = self._values(self.truth, names)
         for name in exact:
             level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
-            measured = compare(group[name], exact[name], self.levels.get(name, 0.0), level)
+            measured = compare(group[name], exact[name], self.levels.get(name), level)
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
             self.result.comparisons.append(_row(places[name], case, measured))
@@ -180,14 +184,18 @@ class PartVerifier:
             self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
 
     def _cover(self, taps: Taps, case: Case) -> None:
-        """Account for every value; where ONNX Runtime's fusions leave too few, also compare those without them."""
+        """Account for every value; where ONNX Runtime's fusions leave too few, also compare those without them.
+
+        So, too, where it removed a value of the reference as though that were another one.
+        """
 
         def covered() -> Coverage:
             compared = {c.value for c in self.result.comparisons}
             return cover(self.anchors, compared, taps.swallowed, self.truth.record)
 
         coverage = covered()
-        if coverage.share < LEAST:
+        passed_over = {n for n, fate in taps.swallowed.items() if fate.startswith(REMOVED)}
+        if coverage.share < LEAST or passed_over & self.anchors.anchored.keys():
             feeds = self.subject.feeds(case)
             with Taps(self.path, self.threads, GraphOptimizationLevel.ORT_DISABLE_ALL) as plain:
                 for group in plain.chunks(feeds, AT_ONCE):
@@ -213,14 +221,18 @@ class PartVerifier:
         regions = self.regions()
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)
-            for reading in (regions.read(place), *([small] if small else [])):
-                if reading.wrong:
-                    rules = regions.rules_inside(place)
-                    fault = Fault(
-                        place.name, place.stands_for[0][0], place.module, reading.error, rules, proven=False
-                    )
-                    self.result.faults.append(fault)
-                    break
+            wrong = [r for r in (regions.read(place), small) if r is not None and r.wrong]
+            if wrong:
+                error = max(wrong, key=lambda reading: reading.error).error
+                fault = Fault(
+                    place.name,
+                    place.stands_for[0][0],
+                    place.module,
+                    error,
+                    regions.rules_inside(place),
+                    proven=False,
+                )
+                self.result.faults.append(fault)
         if self.result.faults:
             self._problem(f"{self.result.faults[0].stands_for} is wrong by itself ({case})")
 

@@ -9,8 +9,9 @@ import torch
 
 from vampconv.errors import UsageError
 from vampconv.reference.lac import LACReference
+from vampconv.runtime.audio.files import read_audio, write_wav
 from vampconv.runtime.resample import resample
-from vampconv.verify.audio_files import read_audio, snr_db, write_wav
+from vampconv.verify.audio_files import snr_db
 from vampconv.verify.result import PartResult, Sound
 from vampconv.verify.side import References
 from vampconv.verify.taps import Taps

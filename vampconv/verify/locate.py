@@ -21,6 +21,8 @@ from vampconv.errors import (
     UsageError,
     VampconvError,
 )
+from vampconv.frontend.families import FAMILIES
+from vampconv.frontend.frontend import Frontend
 from vampconv.frontend.kinds import kind_of
 from vampconv.frontend.weights import plain_name
 
@@ -134,7 +136,12 @@ def _read(bundle: Path, name: str) -> tuple[str, str]:
         return "", error.problem
 
 
-def find_checkpoints(manifest: Mapping[str, Any], bundle: Path, against: Sequence[Path] = ()) -> Located:
+def find_checkpoints(
+    manifest: Mapping[str, Any],
+    bundle: Path,
+    against: Sequence[Path] = (),
+    frontends: Sequence[Frontend] = FAMILIES,
+) -> Located:
     """The file of each checkpoint of the manifest.
 
     A file is known by its SHA-256, taken only of files of the right size. What is given in `against` goes before
@@ -148,6 +155,8 @@ def find_checkpoints(manifest: Mapping[str, Any], bundle: Path, against: Sequenc
         Its directory; beside it, above that, and in the current directory the checkpoints are looked for.
     against
         Files, and directories of them.
+    frontends
+        The families of models that are known.
 
     Raises
     ------
@@ -157,7 +166,7 @@ def find_checkpoints(manifest: Mapping[str, Any], bundle: Path, against: Sequenc
         If a file that was named cannot be read or is no checkpoint.
 
     """
-    search = _Search([Wanted.of(entry) for entry in manifest["checkpoints"]])
+    search = _Search([Wanted.of(entry) for entry in manifest["checkpoints"]], frontends)
     named = list(dict.fromkeys(p for p in against if not p.is_dir()))
     inside = [file for p in against if p.is_dir() for file in _entries(p) if _size(file) >= 0]
     search.by_hash([*named, *inside])
@@ -178,7 +187,8 @@ def find_checkpoints(manifest: Mapping[str, Any], bundle: Path, against: Sequenc
 class _Search:
     """What is still missing, and what was found."""
 
-    def __init__(self, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, wanted: Sequence[Wanted], frontends: Sequence[Frontend]) -> None:
+        self.frontends = frontends
         self.wanted = tuple(wanted)
         self.located = Located()
         self._taken: set[Path] = set()
@@ -203,7 +213,7 @@ class _Search:
             return
         try:
             with open_checkpoint(path) as checkpoint:
-                kind = kind_of(checkpoint).value
+                kind = kind_of(checkpoint, self.frontends).kind
                 shapes = {plain_name(t.name): t.shape for t in checkpoint.tensors.values()}
         except (NotACheckpointError, UnsupportedModelError):
             if named:

@@ -1,4 +1,5 @@
-"""Inputs for single regions that ordinary ones do not reach: every row of every table, and choices that are close.
+"""Inputs for single regions that ordinary ones do not reach: every row of every table, every element of a wide
+kernel, and choices that are close.
 
 A row that no random code happens to be, a distance beyond the length of a case, or a row that no sound is nearest
 to would otherwise be read by nobody.
@@ -18,6 +19,7 @@ from vampconv.reference.attention import FARTHEST, RelativePositionBias
 from vampconv.reference.lac import LACReference
 from vampconv.reference.lac_quantizer import VectorQuantize
 from vampconv.reference.vampnet import VampNetReference
+from vampconv.reference.wavebeat import Block, WaveBeatReference
 
 NEIGHBOURS = 2
 """Rows near to each row, between which and the row a choice is asked for."""
@@ -25,6 +27,8 @@ CLOSE = 1e-5
 """How far such a choice lies to either side of the middle."""
 MARGIN = 1e-6
 """By how much the scores of a choice must differ at least; the rounding of a table is a tenth of it."""
+EDGE = 9
+"""Steps for which the outermost element of a kernel meets something."""
 POSITION_BIAS = "transformer.layers.0.self_attn.relative_attention_bias"
 
 
@@ -32,7 +36,7 @@ POSITION_BIAS = "transformer.layers.0.self_attn.relative_attention_bias"
 class Probe:
     """What is given and what must come out, by the names that the reference's values have.
 
-    ``codes`` is the input of the graph.
+    ``codes`` and ``audio`` are the inputs of the graphs.
     """
 
     given: Mapping[str, Tensor]
@@ -58,6 +62,8 @@ def _probes(model: nn.Module) -> Iterator[Probe]:
         for index, quantizer in enumerate(model.quantizer.quantizers):
             assert isinstance(quantizer, VectorQuantize)
             yield from _of_quantizer(f"quantizer.quantizers.{index}", quantizer)
+    if isinstance(model, WaveBeatReference):
+        yield from _of_beat_tracker(model)
 
 
 def _of_transformer(model: VampNetReference) -> Iterator[Probe]:
@@ -68,6 +74,22 @@ def _of_transformer(model: VampNetReference) -> Iterator[Probe]:
     if bias is not None:
         time = FARTHEST + 9
         yield Probe({"codes": codes.new_zeros(1, config.n_codebooks, time)}, {POSITION_BIAS: bias(time)})
+
+
+def _of_beat_tracker(model: WaveBeatReference) -> Iterator[Probe]:
+    """Of each block an input in which the outermost elements of its dilated kernel meet something but padding."""
+    random, config = torch.Generator().manual_seed(0), model.config
+    before = "audio"
+    for index, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
+        length = config.kernel_size // 2 * config.dilation(index) + EDGE
+        x = torch.randn(1, config.channels[index], length, generator=random).double()
+        path, y, residual = f"blocks.{index}", block.conv1(x), block.res_conv(x)
+        wanted = {f"{path}.conv1": y, f"{path}.res_conv": residual}
+        if block.norm1 is not None and block.res_norm is not None:
+            wanted |= {f"{path}.norm1": block.norm1(y), f"{path}.res_norm": block.res_norm(residual)}
+        yield Probe({before: x}, wanted)
+        before = path
 
 
 def _of_decoder(model: LACReference) -> Iterator[Probe]:

@@ -34,6 +34,17 @@ def false_notes(model: onnx.ModelProto, reference: nn.Module) -> list[str]:
     return [problem for node in model.graph.node for problem in _of_node(node, reference, paths)]
 
 
+def module_told(model: onnx.ModelProto, text: str) -> str:
+    """The module of the node or value that a runtime's message names, by the longest of their names; or nothing."""
+    modules: dict[str, str] = {}
+    for node in model.graph.node:
+        module = next((p.value for p in node.metadata_props if p.key == MODULE), "")
+        for name in (node.name, *node.output, *node.input):
+            modules.setdefault(name, module)
+    told = [name for name in modules if {".", "/"} & set(name) and name in text]
+    return modules[max(told, key=len)] if told else ""
+
+
 def _of_node(node: onnx.NodeProto, reference: nn.Module, paths: set[str]) -> Iterator[str]:
     notes = {p.key: p.value for p in node.metadata_props}
     name, module = next((n for n in node.output if n), node.name), notes.get(MODULE)

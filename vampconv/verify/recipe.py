@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,12 @@ from vampconv.checkpoint import Checkpoint, open_checkpoint
 from vampconv.convert.inputs import Inputs
 from vampconv.emit.standing import MANIFEST
 from vampconv.errors import InputOutputError, PluginError
-from vampconv.frontend.kinds import Kind, kind_of
+from vampconv.frontend.families import CODEC, TRANSFORMER
+from vampconv.frontend.kinds import kind_of
 from vampconv.opsets import check_opset
 from vampconv.passes.pipeline import Options
-from vampconv.rewrite import Rule
-from vampconv.rewrite.plugins import select_rules
+from vampconv.plugins import Plugins
+from vampconv.rewrite.select import in_order
 from vampconv.verify.locate import Located
 
 CONVERT = "convert again with --force"
@@ -77,7 +78,7 @@ def _label_of(source: str, labels: Iterable[str]) -> str:
     return max((label for label in labels if source.startswith(f"{label}:")), key=len, default="")
 
 
-def open_recipe(recipe: Recipe, located: Located, known: Sequence[type[Rule]], stack: ExitStack) -> Opened:
+def open_recipe(recipe: Recipe, located: Located, plugins: Plugins, stack: ExitStack) -> Opened:
     """Open the checkpoints of a recipe.
 
     Parameters
@@ -86,8 +87,8 @@ def open_recipe(recipe: Recipe, located: Located, known: Sequence[type[Rule]], s
         How they were made.
     located
         The checkpoints.
-    known
-        All rules that may have been used.
+    plugins
+        Those that may have been used.
     stack
         Closes the checkpoints.
 
@@ -98,25 +99,20 @@ def open_recipe(recipe: Recipe, located: Located, known: Sequence[type[Rule]], s
 
     """
     check_opset(recipe.opset)
-    unknown = sorted(recipe.rules - {rule.__name__ for rule in known})
+    unknown = sorted(recipe.rules - {rule.__name__ for rule in plugins.rules})
     if unknown:
         raise PluginError(
-            f"rule {unknown[0]}, which fired, is not known here", "give its directory by --rules"
+            f"rule {unknown[0]}, which fired, is not known here",
+            "give its plugin by --enable, or its directory by --rules",
         )
-    fired = [rule for rule in known if rule.__name__ in recipe.rules]
-    options = Options(recipe.opset, recipe.target, select_rules(fired, enable=sorted(recipe.rules)))
+    fired = [rule for rule in in_order(plugins.rules) if rule.__name__ in recipe.rules]
+    options = Options(recipe.opset, recipe.target, fired, plugins.target(recipe.target).domains)
     labels: dict[Checkpoint, str] = {}
-    by_kind: dict[Kind, list[Checkpoint]] = {kind: [] for kind in Kind}
+    inputs = Inputs(plugins.frontends)
     for label in sorted(recipe.checkpoints):
         checkpoint = stack.enter_context(open_checkpoint(located.paths[label]))
         labels[checkpoint] = label
-        by_kind[kind_of(checkpoint)].append(checkpoint)
-    transformers, codecs = by_kind[Kind.VAMPNET], by_kind[Kind.CODEC]
-    inputs = Inputs(
-        transformers=transformers,
-        codecs=[] if transformers else codecs,
-        lenders=codecs if transformers else [],
-        beat_trackers=by_kind[Kind.WAVEBEAT],
-        fine_tunes=by_kind[Kind.LORA],
-    )
+        inputs.put(kind_of(checkpoint, plugins.frontends), checkpoint)
+    if inputs.of(TRANSFORMER):
+        inputs.lenders += inputs.by_kind.pop(CODEC, [])
     return Opened(recipe, inputs, options, labels)

@@ -52,8 +52,8 @@ class Comparison:
     case: Case
     shape: tuple[int, ...]
     error_ort: float
-    error_torch: float
-    """That of torch in float32."""
+    error_torch: float | None
+    """That of torch in float32; None where it was not measured: in a value that the reference has not, if it passes."""
     bound: float
     """``max(4·e, 16·2⁻²⁴)``, e the largest error of torch in this value and in those of the reference that it is
     made of."""
@@ -131,7 +131,7 @@ class NonFinite:
     """The first producer of a NaN or an infinity."""
 
     side: str
-    """``reference``, ``graph`` or both."""
+    """``graph``, ``reference`` (in float64), or ``reference in float32``: whose it is."""
     value: str
     module: str
     case: Case
@@ -154,7 +154,7 @@ class Fault:
     stands_for: str
     module: str
     error: float
-    """Relative L2 error in float64, of the region alone."""
+    """Relative L2 error in float64, of the region alone, on those of its inputs that show it most."""
     rules: tuple[str, ...]
     """Rules without which the region is right; if there are none, all that made it."""
     proven: bool
@@ -175,6 +175,17 @@ class Sound:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class LoopCheck:
+    """A sampling loop against the loop in float64 around the reference."""
+
+    file: str
+    tokens: int
+    """How many were compared."""
+    wrong: int
+    problem: str = ""
+
+
 @dataclass
 class PartResult:
     """All that was found of one model of the bundle."""
@@ -188,6 +199,8 @@ class PartResult:
     head_room: list[HeadRoom] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     sounds: list[Sound] = field(default_factory=list)
+    loops: list[LoopCheck] = field(default_factory=list)
+    """The sampling loops around this model."""
     heat_maps: dict[str, list[list[float]]] = field(default_factory=dict)
     """Of the worst values: mean relative error by [time, feature] cell."""
     problems: list[str] = field(default_factory=list)
@@ -206,6 +219,7 @@ class PartResult:
             or unsure
             or flipped
             or self.taps_agree is False
+            or any(loop.problem for loop in self.loops)
             or not self.comparisons
         ):
             return Verdict.FAIL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vampconv.checkpoint import Checkpoint
+from vampconv.convert.inputs import Inputs
+from vampconv.frontend import lora
+from vampconv.frontend.architecture import read_architecture
+from vampconv.frontend.codec_tables import CodecTables
+from vampconv.frontend.families import CODEC, FINE_TUNE, TRANSFORMER, WAVEBEAT
 from vampconv.frontend.weights import Weights
 from vampconv.reference.codec_tables import codec_tables
 from vampconv.reference.config import VampNetConfig
@@ -183,6 +188,31 @@ class BeatTracker:
     def run(self, model: nn.Module, feeds: Feeds, _outputs: Sequence[Array]) -> dict[str, Tensor]:
         raw, activations = model(torch.from_numpy(feeds["audio"]).to(next(model.parameters()).dtype))
         return {".": raw, ".#1": activations}
+
+
+def transformers(inputs: Inputs) -> Iterator[Subject]:
+    """The parts of VampNet checkpoints, each with its codec and the fine-tune that fits."""
+    codec = next(iter([*inputs.of(CODEC), *inputs.lenders]), None)
+    fine_tunes = [Weights(c) for c in inputs.of(FINE_TUNE)]
+    for checkpoint in inputs.of(TRANSFORMER):
+        assert codec is not None
+        vocab = CodecTables.of(codec).vocab_size
+        architecture = read_architecture(Weights(checkpoint), checkpoint.metadata, vocab)
+        over = [w.checkpoint for w in fine_tunes if lora.misfit(w, architecture) is None]
+        yield Transformer(architecture.part, checkpoint, codec, over[0] if over else None)
+
+
+def codecs(inputs: Inputs) -> Iterator[Subject]:
+    """Encoder and decoder of codecs that have them."""
+    for checkpoint in inputs.of(CODEC):
+        if CodecTables.of(checkpoint).is_whole:
+            yield Encoder(checkpoint)
+            yield Decoder(checkpoint)
+
+
+def beat_trackers(inputs: Inputs) -> Iterator[Subject]:
+    """The parts of WaveBeat checkpoints."""
+    yield from (BeatTracker(checkpoint) for checkpoint in inputs.of(WAVEBEAT.kind))
 
 
 def _random(case: Case) -> np.random.Generator:

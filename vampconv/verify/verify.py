@@ -15,22 +15,20 @@ from typing import Any
 
 from vampconv.convert.inputs import Inputs
 from vampconv.convert.plan import make_drafts
-from vampconv.emit.manifest import PARTS, read_manifest
+from vampconv.emit.manifest import read_manifest
 from vampconv.errors import UsageError, VerificationError
-from vampconv.frontend import lora
-from vampconv.frontend.architecture import read_architecture
-from vampconv.frontend.codec_tables import CodecTables
-from vampconv.frontend.weights import Weights
-from vampconv.rewrite.plugins import directory_rules, installed_rules
+from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.verify.bisect import Bisection, find_causes
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.listening import listen
 from vampconv.verify.locate import find_bundle, find_checkpoints, hash_files
+from vampconv.verify.loops import LoopVerifier
+from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
 from vampconv.verify.result import Case, PartResult, Verdict, Verification
 from vampconv.verify.side import References
-from vampconv.verify.subjects import BeatTracker, Decoder, Encoder, Subject, Transformer
+from vampconv.verify.subjects import Subject
 from vampconv.verify.weights import check_weights
 
 LENGTHS = (1, 13, 100)
@@ -64,7 +62,11 @@ class Request:
     parts
         Those to verify; by default all.
     rule_directories
-        Of rules that the bundle was made with, apart from installed ones.
+        Of rules that the bundle was made with.
+    enable
+        Names of installed plugins that it was made with.
+    plugins
+        Those that it was made with which are not installed.
 
     """
 
@@ -80,6 +82,8 @@ class Request:
     audio: Path | None = None
     audio_directory: Path = Path()
     rule_directories: Sequence[Path] = ()
+    enable: Sequence[str] = ()
+    plugins: Sequence[Plugin] = ()
     parts: Sequence[str] | None = None
 
     def cases(self) -> list[Case]:
@@ -116,13 +120,15 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     start, cases = time.perf_counter(), request.cases()
     bundle = find_bundle(request.bundle)
     manifest = _only(request.parts, read_manifest(bundle))
-    located = find_checkpoints(manifest, bundle, request.against)
+    plugins = load_plugins(
+        directories=request.rule_directories, enable=request.enable, plugins=request.plugins
+    )
+    differences = require_plugins(manifest, plugins)
+    plugins.check_switches()
+    located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
     hashes, problems = hash_files(manifest, bundle)
-    problems += located.problems
-    rules = installed_rules()
-    for directory in request.rule_directories:
-        rules += directory_rules(directory)
-    weights = check_weights(bundle, manifest, located, rules)
+    problems += [*located.problems, *differences]
+    weights = check_weights(bundle, manifest, located, plugins)
     total, done = len(cases) * len(manifest["models"]), 0
 
     def count(more: int) -> None:
@@ -133,9 +139,9 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     results: dict[str, PartResult] = {}
     for recipe in recipes(manifest):
         with ExitStack() as stack:
-            opened = open_recipe(recipe, located, rules, stack)
+            opened = open_recipe(recipe, located, plugins, stack)
             drafts = {d.part: d for d in make_drafts(opened.inputs, stack)[0]}
-            subjects = {s.part: s for s in find_subjects(opened.inputs)}
+            subjects = {s.part: s for s in find_subjects(opened.inputs, plugins)}
             for part, file in recipe.files.items():
                 if part not in subjects:
                     problems.append(f"{part} cannot be verified: its checkpoints make no such part")
@@ -149,6 +155,9 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 )
                 results[part] = verifier.run(cases)
                 results[part].weights = weights.get(part, [])
+                around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
+                checker = LoopVerifier(bundle, verifier.references.exact, request.threads)
+                results[part].loops = list(checker.run(around))
                 if part == "decoder" and request.audio is not None:
                     listen(request.audio, verifier.references, bundle, results, request.audio_directory)
                 if request.bisect:
@@ -157,7 +166,7 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         raise UsageError("--audio needs a bundle with encoder and decoder", "convert the codec as well")
     return Verification(
         str(bundle),
-        [results[part] for part in PARTS if part in results],
+        [results[part] for part in manifest["models"] if part in results],
         environment(request),
         {**located.hashes, **hashes},
         problems,
@@ -166,7 +175,14 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     )
 
 
-def quick(bundle: Path, parts: Sequence[str], checkpoints: Sequence[Path], rules: Sequence[Path]) -> None:
+def quick(
+    bundle: Path,
+    parts: Sequence[str],
+    checkpoints: Sequence[Path],
+    *,
+    rules: Sequence[Path] = (),
+    enable: Sequence[str] = (),
+) -> None:
     """The outputs of some parts on short inputs, and all their weights.
 
     Raises
@@ -175,7 +191,14 @@ def quick(bundle: Path, parts: Sequence[str], checkpoints: Sequence[Path], rules
         If they are not what the checkpoints give.
 
     """
-    request = Request(bundle, checkpoints, lengths=QUICK_LENGTHS, parts=parts, rule_directories=rules)
+    request = Request(
+        bundle,
+        checkpoints,
+        lengths=QUICK_LENGTHS,
+        parts=parts,
+        rule_directories=rules,
+        enable=enable,
+    )
     found = verify(request)
     if found.verdict is Verdict.FAIL:
         failure = next(iter(failures(found)))
@@ -191,32 +214,25 @@ def _only(parts: Sequence[str] | None, manifest: dict[str, Any]) -> dict[str, An
         return manifest
     models = {part: manifest["models"][part] for part in parts}
     used = {label for recipe in recipes({**manifest, "models": models}) for label in recipe.checkpoints}
-    files = {file for entry in models.values() for file in (entry["file"], *entry["data"])}
+    loops = {name: loop for name, loop in manifest["loops"].items() if loop["of"] in models}
+    files = {
+        file for entry in (*models.values(), *loops.values()) for file in (entry["file"], *entry["data"])
+    }
     return {
         **manifest,
         "models": models,
+        "loops": loops,
         "checkpoints": [c for c in manifest["checkpoints"] if c["file"] in used],
         "files": {name: entry for name, entry in manifest["files"].items() if name in files},
     }
 
 
-def find_subjects(inputs: Inputs) -> Iterator[Subject]:
-    """The parts that the checkpoints are of."""
-    codec = next(iter([*inputs.codecs, *inputs.lenders]), None)
-    fine_tunes = [Weights(c) for c in inputs.fine_tunes]
-    for checkpoint in inputs.transformers:
-        assert codec is not None
-        architecture = read_architecture(
-            Weights(checkpoint), checkpoint.metadata, CodecTables.of(codec).vocab_size
-        )
-        over = [w.checkpoint for w in fine_tunes if lora.misfit(w, architecture) is None]
-        yield Transformer(architecture.part, checkpoint, codec, over[0] if over else None)
-    for checkpoint in inputs.codecs:
-        if CodecTables.of(checkpoint).is_whole:
-            yield Encoder(checkpoint)
-            yield Decoder(checkpoint)
-    for checkpoint in inputs.beat_trackers:
-        yield BeatTracker(checkpoint)
+def find_subjects(inputs: Inputs, plugins: Plugins | None = None) -> Iterator[Subject]:
+    """The parts that the checkpoints are of; without `plugins` those of the built-in families."""
+    plugins = plugins or load_plugins()
+    for frontend in inputs.frontends:
+        if inputs.of(frontend.kind) and frontend.parts:
+            yield from plugins.subjects(frontend.kind)(inputs)
 
 
 def environment(request: Request) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ from vampconv.frontend.weights import WeightTensor
 from vampconv.passes.exact import MOVES
 from vampconv.passes.expression import Expression, Leaf, leaves
 from vampconv.passes.fold import expression_of
-from vampconv.rewrite import Rule
-from vampconv.rewrite.plugins import installed_rules
+from vampconv.plugins import Plugins, load_plugins
 from vampconv.verify.locate import Located
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.result import Verdict, WeightCheck
@@ -37,7 +36,7 @@ def check_weights(
     bundle: Path,
     manifest: Mapping[str, Any],
     located: Located,
-    rules: Sequence[type[Rule]] | None = None,
+    plugins: Plugins | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, list[WeightCheck]]:
     """Compile the checkpoints again, and compare each constant with what lies in the bundle's files.
@@ -52,8 +51,8 @@ def check_weights(
         Its manifest.
     located
         The checkpoints.
-    rules
-        All rules that may have been used; by default those installed.
+    plugins
+        Those that may have been used; by default the built-in ones.
     advance
         Called with the number of bytes compared, for a progress bar.
 
@@ -69,7 +68,7 @@ def check_weights(
         If a weight cannot be computed, for the checkpoint is damaged.
 
     """
-    known = installed_rules() if rules is None else rules
+    known = plugins or load_plugins()
     checks: dict[str, list[WeightCheck]] = {}
     for recipe in recipes(manifest):
         with ExitStack() as stack:

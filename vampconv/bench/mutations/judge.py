@@ -74,7 +74,7 @@ class Judge:
             mutant.seed,
             mutant.modules,
             equivalent,
-            result.verdict is Verdict.FAIL,
+            result.verdict is Verdict.FAIL and not self.crash,
             blamed,
             any(is_same_layer(module, one) for module in mutant.modules for one in blamed),
             self.differences.in_constants(mutant.graph),

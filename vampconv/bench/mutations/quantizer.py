@@ -14,7 +14,8 @@ OUT = "quantizer"
 
 
 def _books(editor: Editor) -> list[str]:
-    return [module_of(n) for n in editor.nodes("ArgMax", BOOK)]
+    """Codebooks that are searched and looked up; the rows of the last one are not needed for codes."""
+    return [module_of(n) for n in editor.nodes("Gather", BOOK)]
 
 
 def _scores(editor: Editor, book: str) -> tuple[NodeProto, NodeProto, NodeProto]:

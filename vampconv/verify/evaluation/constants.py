@@ -50,10 +50,20 @@ def torch_type(element: int, working: torch.dtype) -> torch.dtype:
 
 
 def read_tensor(proto: TensorProto, working: torch.dtype, directory: Path = Path()) -> Tensor:
-    """A tensor of a model; external data is read from `directory` and kept nowhere else."""
+    """A tensor of a model; external data is read from `directory` and kept nowhere else.
+
+    Raises
+    ------
+    ValueError
+        If its data are not there, or of a type that is not evaluated.
+
+    """
     own = TensorProto()
     own.CopyFrom(proto)
-    array = onnx.numpy_helper.to_array(own, str(directory))
+    try:
+        array = onnx.numpy_helper.to_array(own, str(directory))
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise ValueError(f"the data of {proto.name} cannot be read") from error
     exact = array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else np.array(array)
     return torch.from_numpy(exact).to(torch_type(proto.data_type, working))
 

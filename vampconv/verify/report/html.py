@@ -18,7 +18,6 @@ from vampconv.verify.report.plots import errors_by_layer, histogram
 from vampconv.verify.result import PartResult, Sound, Verdict, Verification
 
 TEMPLATE = "report.html.j2"
-FLOAT16_LARGEST = 65504.0
 AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
 
 
@@ -56,7 +55,7 @@ def as_html(verification: Verification, directory: Path = Path()) -> str:
         parts=[_part(part, directory) for part in verification.parts],
         ledger=[_account(checkpoint) for checkpoint in verification.ledger],
         ramp=", ".join(heat_map.RAMP),
-        largest=FLOAT16_LARGEST,
+        largest=summary.FLOAT16_LARGEST,
         digits=summary.DIGITS,
         top=summary.TOP,
         root=summary.ROOT,

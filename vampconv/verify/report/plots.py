@@ -62,7 +62,7 @@ class Scale:
 
 def errors_by_layer(values: Sequence[Comparison]) -> Markup:
     """Error of ONNX Runtime and of torch float32 of each value in the order of the graph, and the bound."""
-    shown = [e for c in values for e in (c.error_ort, c.error_torch)]
+    shown = [e for c in values for e in (c.error_ort, c.error_torch) if e is not None]
     y = Scale.of([*shown, *(c.bound for c in values)], HEIGHT - BOTTOM - LANE, TOP + LANE)
     step = (WIDTH - LEFT - RIGHT) / len(values)
 
@@ -72,7 +72,8 @@ def errors_by_layer(values: Sequence[Comparison]) -> Markup:
     size = 3.0 if len(values) > WIDTH else 5.0
     body = [*_rows(y, shown), *_blocks(values, x, step)]
     body.append(_steps([y(c.bound) for c in values], step, size / 4))
-    body.append(_dots("torch", [(x(i), y(c.error_torch)) for i, c in enumerate(values)], size))
+    rival = [(x(i), y(c.error_torch)) for i, c in enumerate(values) if c.error_torch is not None]
+    body.append(_dots("torch", rival, size))
     for verdict in Verdict:
         points = [(x(i), y(c.error_ort)) for i, c in enumerate(values) if c.verdict is verdict]
         body.append(_dots(f"ort {verdict}", points, size if verdict is Verdict.PASS else size + 2))

@@ -13,8 +13,10 @@ from vampconv.verify.result import (
     Coverage,
     Explained,
     Fault,
+    HeadRoom,
     NonFinite,
     PartResult,
+    Sound,
     Tokens,
     Verdict,
     Verification,
@@ -26,6 +28,7 @@ TOP = 20
 """As many failures or modules as are shown at once."""
 DIGITS = 9
 """Enough to tell two float32 apart."""
+FLOAT16_LARGEST = 65504.0
 TOLD = {"weights", "faults"}
 """Aspects whose failures are told of one by one."""
 ROOT = "(model)"
@@ -70,7 +73,7 @@ def tell(c: Comparison) -> str:
     """A comparison in one line: what is wrong, by how much, where, and in which run."""
     told = f"{c.problem}; " if c.problem else ""
     told += f"error {error(c.error_ort)}, bound {error(c.bound)}, ratio {ratio(c.ratio)}"
-    told += f", torch float32 {error(c.error_torch)}"
+    told += f", torch float32 {error(c.error_torch)}" if c.error_torch is not None else ""
     if c.worst_index:
         found, truth = number(c.worst_found, DIGITS), number(c.worst_truth, DIGITS)
         told += f"; worst at {index(c.worst_index)}: {found} instead of {truth}"
@@ -115,6 +118,22 @@ def tell_fault(f: Fault) -> str:
 def tell_non_finite(n: NonFinite) -> str:
     """The producer of a NaN or an infinity in one line."""
     return f"{n.value} in {n.module or ROOT} is the first that is not finite: {n.side} ({n.case})"
+
+
+def tell_sound(sound: Sound) -> str:
+    """How far the sound of ONNX Runtime is from the reference's, in one line."""
+    difference = error(sound.largest_difference)
+    return f"{sound.part}, {number(sound.snr_db)} dB signal to noise, largest difference {difference}"
+
+
+def tell_head_room(rooms: Sequence[HeadRoom]) -> str:
+    """The largest magnitude of a part beside what float16 can hold, in one line."""
+    largest = rooms[0]
+    share = largest.largest / FLOAT16_LARGEST
+    beyond = sum(not room.largest <= FLOAT16_LARGEST for room in rooms)
+    told = f"the largest magnitude is {number(largest.largest)}, in {largest.module or ROOT}: "
+    told += f"{number(100 * share)} % of what float16 can hold"
+    return f"{told}; {count(beyond, 'value')} beyond it" if beyond else told
 
 
 def part_verdict(part: PartResult) -> Verdict:
@@ -165,6 +184,7 @@ def aspects(part: PartResult) -> dict[str, list[str] | None]:
         "coverage": [f"unaccounted for: {shortened(lost)}"] * bool(lost) if coverage else None,
         "tokens": [f"{count(tokens.real, 'token')} REAL"] * bool(tokens.real) if tokens else None,
         "weights": [f"{w.file}:{w.name}: {tell_weight(w)}" for w in weights] if part.weights else None,
+        "loops": [f"{x.file}: {x.problem}" for x in part.loops if x.problem] if part.loops else None,
         "taps": None if part.taps_agree is None else ["outputs change when tapped"] * (not part.taps_agree),
         "non-finite": [tell_non_finite(n) for n in one_sided],
         "faults": [f"{f.value}: {tell_fault(f)}" for f in part.faults],
@@ -174,7 +194,7 @@ def aspects(part: PartResult) -> dict[str, list[str] | None]:
 def _is_matched(n: NonFinite, others: Iterable[NonFinite]) -> bool:
     """Whether both the reference and the graph make something that is not finite at this value."""
     here = {other.side for other in others if (other.value, other.case) == (n.value, n.case)}
-    return not here <= {"graph"} and not here <= {"reference"}
+    return n.side not in {"graph", "reference"} or {"graph", "reference"} <= here
 
 
 def is_empty(part: PartResult) -> bool:
@@ -225,4 +245,13 @@ def headline(verification: Verification) -> str:
     told = [f"{bad:,} of {count(len(values), 'value')}"] * bool(bad)
     told += [f"{wrong:,} of {count(len(weights), 'weight')}"] * bool(wrong)
     told += [count(others, "further check" if told else "check")] * bool(others)
-    return f"Failing{scope}: {', '.join(told)}."
+    return f"Failing{scope}: {', '.join(told)}.{_first_fault(parts)}"
+
+
+def _first_fault(parts: Sequence[PartResult]) -> str:
+    """The first layer that is wrong by itself, in a sentence."""
+    for part in parts:
+        for fault in part.faults:
+            rules = f", by {' or '.join(fault.rules)}" if fault.proven and fault.rules else ""
+            return f" First at fault: {part.part}, {fault.module or ROOT}{rules}."
+    return ""

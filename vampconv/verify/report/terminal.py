@@ -21,6 +21,12 @@ def show(console: Console, verification: Verification, *, layerwise: bool = Fals
                 console.print(_modules(part))
     if verification.parts:
         console.print(_parts(verification))
+    for part in verification.parts:
+        _show_extremes(console, part)
+        _show_sounds(console, part)
+    for loop in (loop for part in verification.parts for loop in part.loops):
+        told = f"{loop.tokens - loop.wrong:,} of {count(loop.tokens, 'token')} as in float64"
+        _line(console, f"{_plain(loop.file)}: {told}")
     _show_failures(console, verification)
     final = summary.verdict(verification)
     _line(console, f"{_verdict(final)}: {escape(summary.headline(verification))}")
@@ -87,6 +93,21 @@ def _show_failures(console: Console, verification: Verification) -> None:
         _line(console, f"[bold red]FAIL[/] {_plain(told)}")
     if len(found) > summary.TOP:
         _line(console, f"and {count(len(found) - summary.TOP, 'more failure')}")
+
+
+def _show_extremes(console: Console, part: PartResult) -> None:
+    """Whose a NaN or an infinity is, and what float16 could not hold."""
+    for n in part.non_finite[: summary.TOP]:
+        _line(console, f"[yellow]not finite[/] {_plain(f'{part.part}: {summary.tell_non_finite(n)}')}")
+    if part.coverage is not None and part.head_room:
+        _line(console, _plain(f"{part.part}: {summary.tell_head_room(part.head_room)}"))
+
+
+def _show_sounds(console: Console, part: PartResult) -> None:
+    """What files sound like by both, and where both lie."""
+    for sound in part.sounds:
+        if sound.files:
+            _line(console, _plain(f"{part.part}: {summary.tell_sound(sound)}: {' and '.join(sound.files)}"))
 
 
 def _line(console: Console, markup: str) -> None:

@@ -19,8 +19,10 @@ def number(value: float, digits: int = 3) -> str:
     return "NaN" if math.isnan(value) else f"{value:.{digits}g}"
 
 
-def error(value: float) -> str:
-    """An error, with its power of ten: ``3.21e-07``, ``0``, ``NaN``, ``inf``."""
+def error(value: float | None) -> str:
+    """An error, with its power of ten: ``3.21e-07``, ``0``, ``NaN``, ``inf``; a dash where it was not measured."""
+    if value is None:
+        return "–"
     return f"{value:.2e}" if value and math.isfinite(value) else number(value)
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vampconv.errors import PluginError, UsageError
+from vampconv.plugins import builtin_rules, directory_rules, select_rules
 from vampconv.rewrite import Stage
 from vampconv.rewrite.audit import audit
 from vampconv.rewrite.engine import apply_rules
 from vampconv.rewrite.execute import load
-from vampconv.rewrite.plugins import directory_rules, installed_rules, select_rules
 
-from .toy import DoubleTwice, DropFiLM, Graph, rule, types
+from ..rewrite.toy import DoubleTwice, DropFiLM, Graph, rule, types
 
 SIGMOID_GATE = textwrap.dedent('''
     """A gate of my own."""
@@ -139,7 +138,7 @@ def test_two_rules_of_one_name_clash(plugin):
         select_rules([DropFiLM, other])
     text = SIGMOID_GATE.replace("SigmoidGate", "ClassicGatedGELU")
     with pytest.raises(PluginError, match=r"two rules are named ClassicGatedGELU .*mine.py"):
-        select_rules([*installed_rules(), *directory_rules(plugin(mine=text))])
+        select_rules([*builtin_rules(), *directory_rules(plugin(mine=text))])
 
 
 def test_a_rule_that_lacks_a_piece_is_refused():
@@ -164,7 +163,7 @@ def gate_model():
 
 
 def test_a_third_party_rule_takes_the_place_of_a_disabled_one(plugin):
-    rules = [*installed_rules(), *directory_rules(plugin(gate=SIGMOID_GATE))]
+    rules = [*builtin_rules(), *directory_rules(plugin(gate=SIGMOID_GATE))]
     model = gate_model()
     assert apply_rules(model, select_rules(rules), opset=17).counts() == {"ClassicGatedGELU": 1}
     model = gate_model()
@@ -176,35 +175,3 @@ def test_a_third_party_rule_takes_the_place_of_a_disabled_one(plugin):
     np.testing.assert_allclose(
         load(model)({"x": x})[0], value * gate / (1 + np.exp(-1.702 * gate)), rtol=1e-5
     )
-
-
-class Entry(SimpleNamespace):
-    def load(self):
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
-
-
-def entries(monkeypatch, **plugins):
-    found = [Entry(name=name, found=value) for name, value in plugins.items()]
-    monkeypatch.setattr("vampconv.rewrite.plugins.entry_points", lambda group: found if group else [])
-
-
-def test_built_in_rules_come_first_then_plugins_by_name(monkeypatch):
-    mine, yours, ours = (rule(n, DropFiLM.before, DropFiLM.after) for n in ("Mine", "Yours", "Ours"))
-    entries(
-        monkeypatch,
-        zoo=SimpleNamespace(RULES=[yours]),
-        ape=SimpleNamespace(RULES=(mine,)),
-        builtin=SimpleNamespace(RULES=(ours,)),
-    )
-    assert installed_rules() == [ours, mine, yours]
-
-
-@pytest.mark.parametrize(
-    "found", [ImportError("no wheel"), SyntaxError("bad"), RuntimeError("no"), SimpleNamespace()], ids=repr
-)
-def test_a_plugin_that_cannot_be_loaded_is_named(monkeypatch, found):
-    entries(monkeypatch, bad=found)
-    with pytest.raises(PluginError, match="plugin bad cannot be imported"):
-        installed_rules()
