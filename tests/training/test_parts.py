@@ -6,12 +6,13 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 from torch.autograd import gradcheck
 
 from training.masks import random_mask, training_mask
 from training.quantizer import quantize, revive, start
 from training.schedule import rate_at
-from training.snake import hasten, restore
+from training.snake import FastSnake, _Snake, hasten, restore
 from training.spectral import stft_distance
 from vampconv.reference.lac_layers import Snake
 from vampconv.reference.lac_quantizer import ResidualVectorQuantize
@@ -39,19 +40,20 @@ def quantizer(latents) -> ResidualVectorQuantize:
 
 
 def test_fast_snake_is_snake_with_its_gradient():
-    plain = Snake(3).double()
+    model = nn.Sequential(Snake(3)).double()
     with torch.no_grad():
-        plain.alpha.copy_(torch.tensor([0.3, 1.0, 2.5])[:, None])
+        model[0].alpha.copy_(torch.tensor([0.3, 1.0, 2.5])[:, None])
     x = torch.randn(2, 3, 7, dtype=torch.double, generator=generator(), requires_grad=True)
-    wanted = plain(x)
+    wanted = model(x)
     (gradient,) = torch.autograd.grad(wanted.square().sum(), x)
-    hasten(plain)
-    torch.testing.assert_close(plain(x), wanted)
-    torch.testing.assert_close(torch.autograd.grad(plain(x).square().sum(), x)[0], gradient)
-    assert gradcheck(plain, (x,))
-    restore(plain)
-    assert type(plain) is Snake
-    assert torch.equal(plain(x), wanted)
+    hasten(model)
+    assert type(model[0]) is FastSnake
+    torch.testing.assert_close(model(x), wanted)
+    torch.testing.assert_close(torch.autograd.grad(model(x).square().sum(), x)[0], gradient)
+    assert gradcheck(lambda *given: _Snake.apply(*given), (x, model[0].alpha))
+    restore(model)
+    assert type(model[0]) is Snake
+    assert torch.equal(model(x), wanted)
 
 
 def test_the_start_leaves_less_with_every_codebook(quantizer, latents):
