@@ -37,7 +37,7 @@ SMALL = {
     "c2f": replace(COARSE_TO_FINE, n_codebooks=4, n_conditioning_codebooks=2, **SIZES),
 }
 PLAN = CodecPlan(steps=16, alone=8, batch=4, samples=2048, rate=5e-3, patience=3)
-QUICK = TransformerPlan(steps=120, batch=8, frames=24, rate=2e-2)
+QUICK = TransformerPlan(steps=80, batch=8, frames=24, rate=2e-2)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,10 @@ def test_a_seed_gives_the_same_codec(codec, music):
     assert not same(untrained(SMALL_CODEC, 0), untrained(SMALL_CODEC, 1))
 
 
-def counting(n_codebooks: int) -> torch.Tensor:
-    """Codes [songs, n_codebooks, frames] that count up, each codebook and song from another number."""
+def steady(n_codebooks: int) -> torch.Tensor:
+    """Codes [songs, n_codebooks, frames] that stay as they are, each codebook and song at another number."""
     start = 3 * torch.arange(n_codebooks)[:, None] + 5 * torch.arange(4)[:, None, None]
-    return (start + torch.arange(64)) % SMALL_CODEC.codebook_size
+    return (start % SMALL_CODEC.codebook_size).repeat(1, 1, 64)
 
 
 @pytest.mark.parametrize("part", ["coarse", "c2f"])
@@ -86,7 +86,7 @@ def test_a_transformer_learns_and_is_converted(codec, music, part, workshop, tmp
     codes, tables = encode_songs(codec, music)
     assert codes.shape[:2] == (len(music), SMALL_CODEC.n_codebooks)
     config = SMALL[part]
-    codes = counting(config.n_codebooks)
+    codes = steady(config.n_codebooks)
 
     def run():
         return train_transformer(codes, tables, config, QUICK, 0, lambda *_: None)
@@ -94,7 +94,7 @@ def test_a_transformer_learns_and_is_converted(codec, music, part, workshop, tmp
     model = run()
     mask = random_mask(codes.shape, config.n_conditioning_codebooks, torch.Generator().manual_seed(0))
     before, after = (masked_loss(m, codes, mask) for m in (untrained_transformer(config, tables, 0), model))
-    assert after < before - 0.4
+    assert after < before / 2
     assert same(model, run())
     save(codec, tmp_path / "codec.pth")
     save(model, tmp_path / f"{part}.pth")
