@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from training.codec import CODEC
 from training.data import HELD_OUT_SEEDS, TRAINING_SEEDS, crops, songs
 from training.instruments import SAMPLE_RATE, Timbre, hat, kick, note, snare
-from training.music import LEVEL_DB, render
+from training.music import GRID, LEVEL_DB, MAJOR, MINOR, STEPS, TONICS, Song, render
 
 PLAIN = Timbre(harmonics=1, tilt=1.0, attack=0.01, decay=1.0, damping=0.0)
 
@@ -32,17 +33,40 @@ def test_held_out_pieces_are_not_trained_on():
     assert not set(TRAINING_SEEDS) & set(HELD_OUT_SEEDS)
 
 
-@pytest.mark.parametrize("pitch", [33, 57, 69, 81])
-def test_a_note_has_its_pitch(pitch):
-    sound = note(PLAIN, pitch, 1.0)
+@pytest.mark.parametrize("frequency", [62.5, 220.0, 468.75, 880.0])
+def test_a_note_has_its_pitch(frequency):
+    sound = note(PLAIN, frequency, 1.0)
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
     loudest = spectrum.argmax() * SAMPLE_RATE / len(sound)
-    assert loudest == pytest.approx(440 * 2 ** ((pitch - 69) / 12), abs=SAMPLE_RATE / len(sound))
+    assert loudest == pytest.approx(frequency, abs=SAMPLE_RATE / len(sound))
+
+
+@pytest.mark.parametrize("degree", range(15))
+def test_held_notes_repeat_on_the_grid(degree):
+    """Whatever the key, within forty frames, so that a codec of that hop sees them again."""
+    for tonic in TONICS:
+        for scale in (MAJOR, MINOR):
+            song = Song(np.random.default_rng(0))
+            song.tonic, song.scale = tonic, scale
+            periods = song.frequency(degree) * GRID / SAMPLE_RATE * np.arange(1, 41)
+            assert np.abs(periods - np.round(periods)).min() < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_everything_begins_on_the_grid_and_comes_round(seed):
+    song = Song(np.random.default_rng(seed))
+    events = list(song.events(8))
+    assert all(song.start(event.step) % GRID == 0 for event in events)
+    heard = {(event.step, event.gain, event.sound.tobytes()) for event in events}
+    loop = 4 * STEPS
+    assert {(step - loop, *rest) for step, *rest in heard if step >= loop} == {
+        entry for entry in heard if entry[0] < loop
+    }
 
 
 def test_harmonics_stay_below_half_the_sample_rate():
     bright = Timbre(harmonics=40, tilt=0.0, attack=0.001, decay=10.0, damping=0.0)
-    spectrum = np.abs(np.fft.rfft(note(bright, 76, 1.0))) ** 2
+    spectrum = np.abs(np.fft.rfft(note(bright, 660.0, 1.0))) ** 2
     high = int(7800 / (SAMPLE_RATE / 2) * len(spectrum))
     assert spectrum[high:].sum() < 1e-3 * spectrum.sum()
 
@@ -52,6 +76,11 @@ def test_drums_die_away():
     for sound in (kick(50.0), snare(180.0, random), hat(0.03, random)):
         tail = len(sound) // 5
         assert np.square(sound[-tail:]).sum() < 0.05 * np.square(sound[:tail]).sum()
+
+
+def test_the_grid_is_the_hop_of_the_codec():
+    assert CODEC.hop == GRID
+    assert CODEC.sample_rate == SAMPLE_RATE
 
 
 def test_crops_are_stretches_of_the_songs():
