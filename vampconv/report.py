@@ -12,7 +12,7 @@ from rich.table import Table
 
 from vampconv.convert import Conversion
 from vampconv.optimize import Optimized
-from vampconv.validation import RuleRecord
+from vampconv.validation.record import RuleRecord
 
 MEGABYTE = 1e6
 

@@ -22,7 +22,7 @@ from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
 from vampconv.opsets import OLDEST
 from vampconv.plugins import Plugin, Plugins, load_plugins
-from vampconv.validation import RuleRecord
+from vampconv.validation.record import RuleRecord
 
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -18,7 +18,10 @@ from vampconv.frontend.frontend import Draft, Frontend, Share
 from vampconv.frontend.weights import Weights
 from vampconv.passes.pipeline import Options, compile_graph
 from vampconv.rewrite.engine import Log
-from vampconv.validation import RuleRecord, Validator
+from vampconv.validation.record import RuleRecord
+
+if TYPE_CHECKING:
+    from vampconv.validation.validator import Validator
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,20 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack, *, audit: bool
     ledger = Ledger(accounts)
     parts = []
     for draft, model in zip(drafts, models, strict=True):
-        validator = Validator(model, draft.part) if audit else None
+        validator = _validator(model, draft.part) if audit else None
         log = compile_graph(model, options, validator)
         rows = ledger.post(f"{draft.part}.onnx", model, log.firings)
         records = tuple(validator.records.values()) if validator else ()
         parts.append(Part(draft.part, draft.architecture, model, log, rows, records))
     ledger.settle()
     return Plan(parts, ledger, facts, tuple(inputs.notes))
+
+
+def _validator(model: ir.Model, part: str) -> Validator:
+    """What checks every firing; it computes in ONNX Runtime, which a plain conversion does not load."""
+    from vampconv.validation.validator import Validator
+
+    return Validator(model, part)
 
 
 def make_drafts(inputs: Inputs, stack: ExitStack) -> tuple[list[Draft], list[Account], dict[str, Any]]:
