@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, from_numpy
 
-LIMIT = 3 << 30
+LIMIT = 1 << 30
 """Bytes of the tensors of one run that stay in memory."""
 LEAST = 1 << 20
 """Bytes of a tensor that is worth a file."""
