@@ -33,7 +33,10 @@ CONSTANTS = {"eps": np.array(1e-5, np.float32), "weight": np.linspace(0.5, 2, 6,
 CONSTANTS |= {"three": np.array(3), "yes": np.array(True)}
 
 
-def with_constants(nodes, outputs=(("y", None),), inputs=(("x", ["batch", "time", 6]),), **more):
+WHOLE = ["batch", "time", 6]
+
+
+def with_constants(nodes, outputs=(("y", WHOLE),), inputs=(("x", WHOLE),), **more):
     return model(nodes, inputs, outputs, initializers=(CONSTANTS | more).items())
 
 
@@ -78,7 +81,7 @@ def norm_in_scan():
         node("ReduceSum", ["x", "one"], ["zero"], keepdims=0),
         node("Scan", ["zero", "t"], ["last", "y"], body=body, num_scan_inputs=1),
     ]
-    return with_constants(nodes, [("last", None), ("y", None)], one=np.array([1]))
+    return with_constants(nodes, [("last", ["batch", 6]), ("y", ["time", "batch", 6])], one=np.array([1]))
 
 
 def branches(then, other):
@@ -115,7 +118,7 @@ def norm_that_a_body_looks_into():
     """A body uses the root inside an outer norm, which must stay for it."""
     then = [node("Neg", ["n_root"], ["z"])]
     nodes = [*norm("x", "w"), *branches(then, [node("Abs", ["n_root"], ["z"])])]
-    return with_constants(nodes, [("w", None), ("y", None)], zero=np.array(0, np.float32))
+    return with_constants(nodes, [("w", WHOLE), ("y", ["batch", "time", 1])], zero=np.array(0, np.float32))
 
 
 def same_names_that_rules_give():
@@ -140,7 +143,7 @@ def growing():
     ]
     more = {"start": np.array([0]), "end": np.array([1]), "rest": np.array([-1])}
     return with_constants(
-        [loop(body, shape=("n", 2))], [("y", None)], [("x", ["n", 2])], **more
+        [loop(body, shape=("n", 2))], [("y", ["rows", 2])], [("x", ["n", 2])], **more
     )  # fmt: skip
 
 
