@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from vampconv.convert.inputs import open_inputs
 from vampconv.convert.loops import make_loops
@@ -27,8 +27,24 @@ from vampconv.validation.record import RuleRecord
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
-Check = Callable[[Path, Sequence[str], Sequence[Path]], None]
-"""Called with a bundle before it is put in place, the parts that are new in it, and their checkpoints."""
+
+class Check(Protocol):
+    """Looks at a bundle before it is put in place: the parts that are new in it, and their checkpoints.
+
+    It is told of the rules and plugins that the bundle was made with.
+    """
+
+    def __call__(
+        self,
+        bundle: Path,
+        parts: Sequence[str],
+        checkpoints: Sequence[Path],
+        *,
+        rules: Sequence[Path] = (),
+        enable: Sequence[str] = (),
+        plugins: Sequence[Plugin] = (),
+    ) -> None: ...
+
 
 T = TypeVar("T")
 
@@ -128,7 +144,14 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             write_manifest(content, directory)
             if request.check is not None:
                 checkpoints = [checkpoint.path for checkpoint in plan.checkpoints()]
-                request.check(directory, [part.name for part in plan.parts], checkpoints)
+                request.check(
+                    directory,
+                    [part.name for part in plan.parts],
+                    checkpoints,
+                    rules=request.rule_directories,
+                    enable=request.enable,
+                    plugins=request.plugins,
+                )
         return Conversion(request.bundle(), content, plan.notes, audit=_audit(request, plan))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
@@ -52,7 +53,7 @@ def fold_constants(model: ir.Model, *, may_grow: bool = True) -> int:
     """
     graph = model.graph
     expressions: dict[ir.Value, Expression] = {
-        v: expression_of(v) for v in graph.initializers.values() if _is_number(v)
+        v: expression_of(v) for v in (*graph.initializers.values(), *_used_of_outer(graph)) if _is_number(v)
     }
     folded: list[ir.Node] = []
     for node in graph:
@@ -73,6 +74,11 @@ def fold_constants(model: ir.Model, *, may_grow: bool = True) -> int:
     if may_grow:
         RemoveUnusedNodesPass()(model)
     return len(roots)
+
+
+def _used_of_outer(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Constants of the graphs around this one that its nodes use."""
+    return (v for node in graph for v in node.inputs if v is not None and v.graph is not graph)
 
 
 def _is_number(value: ir.Value) -> bool:
