@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from vampconv.convert.inputs import open_inputs
 from vampconv.convert.loops import make_loops
 from vampconv.convert.plan import Part, Plan, make_plan
+from vampconv.convert.whole import with_whole
 from vampconv.emit.commit import check_output, staged
 from vampconv.emit.computed import compute_weights
 from vampconv.emit.manifest import checkpoint_entry, manifest, model_entry, read_manifest, write_manifest
@@ -141,6 +142,8 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             content = _describe(plan, written, directory, request, plugins)
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
+            if request.loops:
+                content = with_whole(content, directory, request.bundle())
             write_manifest(content, directory)
             if request.check is not None:
                 checkpoints = [checkpoint.path for checkpoint in plan.checkpoints()]
