@@ -20,6 +20,7 @@ from vampconv.bench.process import Measurement, measure, medians, take_turns
 from vampconv.bench.rival import Rival, compete
 from vampconv.bench.vamp import main as vamp
 from vampconv.bench.vamp_rival import generate
+from vampconv.reference.random_checkpoint import LAC_KWARGS
 
 HOLD = "import time; held = bytearray(b'x') * {size}; time.sleep({seconds})"
 
@@ -97,14 +98,19 @@ def test_a_rival_that_ends_is_an_error():
         Rival(python("raise SystemExit(3)"))
 
 
-def test_codec_benchmark():
+SHALLOW = {"encoder_rates": [2, 4], "decoder_rates": [4, 2], "n_codebooks": 3, "sample_rate": 8000}
+
+
+def test_codec_benchmark(monkeypatch):
+    """Of a codec with fewer blocks and codebooks, which the exporter is done with sooner."""
+    monkeypatch.setattr("vampconv.bench.codec.LAC_KWARGS", {**LAC_KWARGS, **SHALLOW})
     arguments = ["--seconds", "0.2", "--rounds", "1", "--width", "16", "--disable", "ConvOverImage"]
     ran = CliRunner().invoke(codec, arguments, catch_exceptions=False)
     rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
     assert len(rows) == 10
     for row in rows[:5]:
-        assert row[6].strip() == "168 of 168 codes"
-        assert row[7].strip() == "168 best, 0 ties, 0 wrong"
+        assert row[6].strip() == "600 of 600 codes"
+        assert row[7].strip() == "600 best, 0 ties, 0 wrong"
     for row in rows[5:]:
         assert float(row[6]) < 1e-5
 

@@ -77,7 +77,7 @@ def build_audio_loop(
         op, op.Slice(codes, [0], [count], [1]), op.Slice(inputs["mask"], [0], [count], [1])
     )
     rest = op.Slice(codes, [count], [sizes["c2f"].n_codebooks], [1])
-    fine: dict[str, Any] = {name: op.constant(np.float32(value)) for name, value in FINE.items()}
+    fine: dict[str, Any] = {name: op.constant(np.asarray(value, np.float32)) for name, value in FINE.items()}
     fine |= {"steps": op.constant(FINE_STEPS), "c2f_chunk": inputs["c2f_chunk"]}
     made = Chunks("c2f", sizes["c2f"], grafts["c2f"], fine, state).loop(
         op, op.Concat(vamped, rest, axis=1), inputs["mask"]
@@ -129,10 +129,10 @@ class Chunks:
         def body(op: LoopBuilder) -> list[Any]:
             start = op.Mul(op.Unsqueeze(number, [0]), length)
             stop = op.Min(op.Add(start, length), time)
-            pieces = [op.Slice(value, start, stop, [2]) for value in (codes, mask)]
+            known, hidden = (op.Slice(value, start, stop, [2]) for value in (codes, mask))
             inputs = {**self.inputs, "seed": _child(op, state, number)}
             prepare = self._padded if self.part == "c2f" else self._with_ends
-            inputs["codes"], inputs["mask"] = prepare(op, *pieces, op.Sub(stop, start), length)
+            inputs["codes"], inputs["mask"] = prepare(op, known, hidden, op.Sub(stop, start), length)
             new = Sampler(self.sizes, self.transformer, inputs).loop(op)
             return [op.Identity(going), op.Concat(made, op.Slice(new, [0], op.Sub(stop, start), [2]), axis=2)]
 

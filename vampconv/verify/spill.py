@@ -53,7 +53,7 @@ class Spill:
 
 def _on_disk(tensor: Tensor) -> Tensor:
     """The tensor, with its axes in the order in which they lay in memory."""
-    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride()[axis])
     array = tensor.permute(order).contiguous().numpy()
     with tempfile.TemporaryFile(prefix="vampconv-") as file:
         file.write(array.data)
