@@ -62,7 +62,8 @@ def test_an_old_model_is_taken(tmp_path, opset, ir_version):
 
 def test_a_change_of_opset_keeps_what_it_can_and_refuses_what_it_would_lose(tmp_path):
     proto = models.with_function()
-    proto.graph.quantization_annotation.add(tensor_name="x")
+    note = proto.graph.quantization_annotation.add(tensor_name="x")
+    note.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="scale")
     proto.graph.node.append(helper.make_node("Neg", ["y"], ["z"]))
     proto.graph.output[0].name = "z"
     proto.graph.node[1].metadata_props.add(key="from", value="here")
