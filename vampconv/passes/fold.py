@@ -19,6 +19,10 @@ SMALL = 1 << 16
 """Bytes that a model may always grow by for a constant that is computed in advance."""
 
 
+DEAR = 1 << 28
+"""Bytes of constants from which on a value is left to be computed when the model runs, if the model may not grow."""
+
+
 class FoldedTensor(ir.LazyTensor):
     """The value of a constant expression; it is not kept."""
 
@@ -90,8 +94,10 @@ def _is_number(value: ir.Value) -> bool:
 
 
 def _fits(result: Expression, expressions: dict[ir.Value, Expression], gone: set[ir.Node]) -> bool:
-    """Whether the value is no larger than those constants below it that nothing else uses."""
+    """Whether the value is no larger than those constants below it that nothing else uses, nor dear to compute."""
     below = set(leaves(result))
+    if sum(leaf.tensor.nbytes for leaf in below) > DEAR:
+        return False
     freed = sum(
         leaf.tensor.nbytes
         for value, leaf in expressions.items()
