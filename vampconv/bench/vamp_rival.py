@@ -99,14 +99,14 @@ def by_reference(folder: Path) -> Vamp:
         with clock.part("encoder"):
             codes = codec.quantizer(codec.encoder(codec.pad(torch.from_numpy(audio)))).codes
         with clock.part("coarse"):
-            pieces = codes[:, :count].split(CHUNK["coarse"], dim=-1)
+            pieces = torch.split(codes[:, :count], CHUNK["coarse"], dim=-1)
             coarse = torch.cat([generate(models["coarse"], piece, steps) for piece in pieces], dim=-1)
         with clock.part("coarse to fine"):
             time = codes.shape[-1]
             codes = torch.nn.functional.pad(
                 torch.cat((coarse, codes[:, count:]), 1), (0, -time % CHUNK["c2f"])
             )
-            pieces = codes.split(CHUNK["c2f"], dim=-1)
+            pieces = torch.split(codes, CHUNK["c2f"], dim=-1)
             codes = torch.cat([generate(models["c2f"], piece, 2) for piece in pieces], dim=-1)[..., :time]
         with clock.part("decoder"):
             codec.decode_codes(codes)

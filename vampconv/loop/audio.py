@@ -77,7 +77,7 @@ def build_audio_loop(
         op, op.Slice(codes, [0], [count], [1]), op.Slice(inputs["mask"], [0], [count], [1])
     )
     rest = op.Slice(codes, [count], [sizes["c2f"].n_codebooks], [1])
-    fine: dict[str, Any] = {name: op.constant(np.float32(value)) for name, value in FINE.items()}
+    fine: dict[str, Any] = {name: op.constant(value) for name, value in FINE.items()}
     fine |= {"steps": op.constant(FINE_STEPS), "c2f_chunk": inputs["c2f_chunk"]}
     made = Chunks("c2f", sizes["c2f"], grafts["c2f"], fine, state).loop(
         op, op.Concat(vamped, rest, axis=1), inputs["mask"]
@@ -139,8 +139,9 @@ class Chunks:
         graph = op.subgraph([number, going, made], body)
         return op.Loop(count, np.bool_(True), op.Slice(codes, [0], [0], [2]), body=graph)
 
-    def _with_ends(self, op: Ops, codes: Any, mask: Any, time: Any, _length: Any) -> tuple[Any, Any]:
+    def _with_ends(self, op: Ops, codes: Any, mask: Any, time: Any, length: Any) -> tuple[Any, Any]:
         """The first and the last step of a chunk are kept where anything in it is."""
+        del length
         places = op.Range(0, op.Squeeze(time, [0]), 1)
         inner = op.And(op.Greater(places, 0), op.Less(places, op.Sub(time, 1)))
         kept = op.Equal(op.ReduceMax(op.Cast(op.Equal(mask, 0), to=_INT), keepdims=0), 1)
