@@ -25,17 +25,21 @@ PARTS = ("encoder", "coarse", "coarse to fine", "decoder", "other")
 CHUNK = {"coarse": 575, "c2f": 173}
 """Steps of a chunk: 10 and 3 seconds."""
 
-Vamp = Callable[[int, Clock], None]
-"""Vamps with so many steps of the coarse model."""
+WARM_UP = 60 * 768
+"""Samples of a vamp of one step that comes before the others."""
+
+Audio = NDArray[np.float32]
+Vamp = Callable[[Audio, int, Clock], None]
+"""Vamps audio float32 [1, 1, samples] with so many steps of the coarse model."""
 
 
 def by_runtime(folder: Path) -> Vamp:
     """The runtime, whose models stay in memory."""
     from vampconv.runtime import VampNet
 
-    vampnet, audio = VampNet(folder / "bundle"), np.load(folder / "audio.npy")
+    vampnet = VampNet(folder / "bundle")
 
-    def run(steps: int, clock: Clock) -> None:
+    def run(audio: Audio, steps: int, clock: Clock) -> None:
         with clock.part("encoder"):
             codes = vampnet.codec.encode(audio)
         vamping = vampnet.vamping(noise=0, sampling_steps=steps)
@@ -57,10 +61,8 @@ def by_command(folder: Path) -> Vamp:
     from vampconv.runtime.masks.build import MaskOptions
     from vampconv.runtime.sampling import Sampling
 
-    audio = np.load(folder / "audio.npy")
-    write_wav(folder / "in.wav", audio[0, 0], 44100)
-
-    def run(steps: int, clock: Clock) -> None:
+    def run(audio: Audio, steps: int, clock: Clock) -> None:
+        write_wav(folder / "in.wav", audio[0, 0], 44100)
         request = Request(
             bundle=folder / "bundle",
             audio=folder / "in.wav",
@@ -83,8 +85,7 @@ def by_reference(folder: Path) -> Vamp:
     from vampconv.reference.codec_tables import codec_tables
     from vampconv.reference.vampnet import VampNetReference
 
-    codec, audio = load(folder), torch.from_numpy(np.load(folder / "audio.npy"))
-    models = {}
+    codec, models = load(folder), {}
     for name in CHUNK:
         saved = torch.load(folder / f"{name}.pth", mmap=True, weights_only=True)
         tables = codec_tables(codec.state_dict())
@@ -94,9 +95,9 @@ def by_reference(folder: Path) -> Vamp:
     count = models["coarse"].config.n_codebooks
 
     @torch.inference_mode()
-    def run(steps: int, clock: Clock) -> None:
+    def run(audio: Audio, steps: int, clock: Clock) -> None:
         with clock.part("encoder"):
-            codes = codec.quantizer(codec.encoder(codec.pad(audio))).codes
+            codes = codec.quantizer(codec.encoder(codec.pad(torch.from_numpy(audio)))).codes
         with clock.part("coarse"):
             pieces = torch.split(codes[:, :count], CHUNK["coarse"], dim=-1)
             coarse = torch.cat([generate(models["coarse"], piece, steps) for piece in pieces], dim=-1)
@@ -142,14 +143,14 @@ CONTESTANTS = {"runtime": by_runtime, "command": by_command, "reference": by_ref
 
 
 def main(who: str, folder: Path, steps: int, output: Path) -> None:
-    """Serve runs; one of a single step comes first, to warm up."""
-    vamp = CONTESTANTS[who](folder)
+    """Serve runs; a short one comes first, to warm up."""
+    vamp, audio = CONTESTANTS[who](folder), np.load(folder / "audio.npy")
     every: list[list[float]] = []
 
     def run() -> NDArray[np.float64]:
         clock = Clock()
         with clock.part("all"):
-            vamp(steps if every else 1, clock)
+            vamp(audio if every else audio[..., :WARM_UP], steps if every else 1, clock)
         known = [clock.seconds[part] for part in PARTS[:-1]]
         every.append([*known, clock.seconds["all"] - sum(known)])
         return np.array(every)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,38 +37,32 @@ def with_whole(content: Mapping[str, Any], directory: Path, standing: Path) -> d
     if content["whole"] or not one_opset or not fits({p: e["architecture"] for p, e in parts.items()}):
         return dict(content)
     data = [name for entry in parts.values() for name in entry["data"]]
-    with _lent([*(entry["file"] for entry in parts.values()), *data], directory, standing):
-        loaded = {part: _load(directory / entry["file"]) for part, entry in parts.items()}
-        model = build_audio_loop(loaded, {part: entry["architecture"] for part, entry in parts.items()})
+    loaded = {part: _load(entry["file"], directory, standing) for part, entry in parts.items()}
+    model = build_audio_loop(loaded, {part: entry["architecture"] for part, entry in parts.items()})
+    with _held({name: content["files"][name]["bytes"] for name in data}, directory):
         written = write_graph(model, directory, WHOLE)
     files = {**content["files"], written.name: {"bytes": written.size, "sha256": written.sha256}}
     return {**content, "whole": {WHOLE: whole_entry(model, written.name, PARTS, data)}, "files": files}
 
 
-def _load(path: Path) -> ir.Model:
+def _load(name: str, directory: Path, standing: Path) -> ir.Model:
+    """A part that was written, or that stands; its weights are not read."""
+    path = directory / name if (directory / name).exists() else standing / name
     try:
         return ir.load(path)
     except (OSError, ValueError, DecodeError) as error:
-        raise InputOutputError(
-            f"{path.name} cannot be read: {error}", "convert again with --force"
-        ) from error
+        raise InputOutputError(f"{path} cannot be read: {error}", "convert again with --force") from error
 
 
 @contextmanager
-def _lent(names: Iterable[str], directory: Path, standing: Path) -> Iterator[None]:
-    """Files of the standing bundle lie in the directory for a while, where it has none of the name."""
-    lent = [directory / name for name in names if not (directory / name).exists()]
+def _held(sizes: Mapping[str, int], directory: Path) -> Iterator[None]:
+    """Empty files of these sizes stand for a while for those that are not there; the checker takes no links."""
+    missing = {directory / name: size for name, size in sizes.items() if not (directory / name).exists()}
     try:
-        for path in lent:
-            try:
-                os.link(standing / path.name, path)
-            except FileNotFoundError:
-                raise InputOutputError(
-                    f"{standing} has lost its file {path.name}", "convert again with --force"
-                ) from None
-            except OSError:  # a file system without hard links
-                shutil.copyfile(standing / path.name, path)
+        for path, size in missing.items():
+            with path.open("xb") as file:
+                file.truncate(size)
         yield
     finally:
-        for path in lent:
+        for path in missing:
             path.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     checkpoints = _checkpoints(old, new, models, kept)
     loops = {name: loop for name, loop in old["loops"].items() if loop["of"] in kept} | new["loops"]
     loops = dict(sorted(loops.items(), key=lambda item: _place((item[1]["of"], None))))
-    whole = {name: entry for name, entry in old["whole"].items() if kept.keys() >= set(entry["of"])}
+    whole = {name: entry for name, entry in old.get("whole", {}).items() if kept.keys() >= set(entry["of"])}
     seconds, files = old["chunk_seconds"] | new["chunk_seconds"], old["files"] | new["files"]
     return {
         **old,

@@ -77,7 +77,7 @@ def build_audio_loop(
         op, op.Slice(codes, [0], [count], [1]), op.Slice(inputs["mask"], [0], [count], [1])
     )
     rest = op.Slice(codes, [count], [sizes["c2f"].n_codebooks], [1])
-    fine: dict[str, Any] = {name: op.constant(np.asarray(value, np.float32)) for name, value in FINE.items()}
+    fine: dict[str, Any] = {name: op.constant(value) for name, value in FINE.items()}
     fine |= {"steps": op.constant(FINE_STEPS), "c2f_chunk": inputs["c2f_chunk"]}
     made = Chunks("c2f", sizes["c2f"], grafts["c2f"], fine, state).loop(
         op, op.Concat(vamped, rest, axis=1), inputs["mask"]
@@ -129,23 +129,26 @@ class Chunks:
         def body(op: LoopBuilder) -> list[Any]:
             start = op.Mul(op.Unsqueeze(number, [0]), length)
             stop = op.Min(op.Add(start, length), time)
-            known, hidden = (op.Slice(value, start, stop, [2]) for value in (codes, mask))
-            inputs = {**self.inputs, "seed": _child(op, state, number)}
-            prepare = self._padded if self.part == "c2f" else self._with_ends
-            inputs["codes"], inputs["mask"] = prepare(op, known, hidden, op.Sub(stop, start), length)
+            piece, chosen = (op.Slice(value, start, stop, [2]) for value in (codes, mask))
+            size = op.Sub(stop, start)
+            if self.part == "c2f":
+                piece, chosen = self._padded(op, piece, chosen, size, length)
+            else:
+                chosen = self._with_ends(op, chosen, size)
+            inputs = {**self.inputs, "codes": piece, "mask": chosen, "seed": _child(op, state, number)}
             new = Sampler(self.sizes, self.transformer, inputs).loop(op)
-            return [op.Identity(going), op.Concat(made, op.Slice(new, [0], op.Sub(stop, start), [2]), axis=2)]
+            return [op.Identity(going), op.Concat(made, op.Slice(new, [0], size, [2]), axis=2)]
 
         graph = op.subgraph([number, going, made], body)
         return op.Loop(count, np.bool_(True), op.Slice(codes, [0], [0], [2]), body=graph)
 
-    def _with_ends(self, op: Ops, codes: Any, mask: Any, time: Any, _length: Any) -> tuple[Any, Any]:
+    def _with_ends(self, op: Ops, mask: Any, time: Any) -> Any:
         """The first and the last step of a chunk are kept where anything in it is."""
         places = op.Range(0, op.Squeeze(time, [0]), 1)
         inner = op.And(op.Greater(places, 0), op.Less(places, op.Sub(time, 1)))
         kept = op.Equal(op.ReduceMax(op.Cast(op.Equal(mask, 0), to=_INT), keepdims=0), 1)
         chosen = op.And(op.Not(op.Equal(mask, 0)), op.Or(inner, op.Not(kept)))
-        return codes, op.Cast(chosen, to=_INT)
+        return op.Cast(chosen, to=_INT)
 
     def _padded(self, op: Ops, codes: Any, mask: Any, time: Any, length: Any) -> tuple[Any, Any]:
         """A chunk of whole length: zeros, which are masked, fill it up; what conditions is never masked."""

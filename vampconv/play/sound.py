@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,17 @@ def check_suffix(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
         raise UsageError(f"{path} names no format that can be written", f"give a name that ends in {known}")
+
+
+@dataclass(frozen=True)
+class PlainFloats:
+    """A file that takes samples as they are; libsndfile would add the time, and no two files were the same."""
+
+    file: IO[bytes]
+
+    def write(self, frames: Audio) -> None:
+        """Write float32 [samples, channels]."""
+        self.file.write(np.ascontiguousarray(frames, "<f4").tobytes())
 
 
 class SoundWriter:
@@ -65,9 +77,18 @@ def sound_writer(
         How many there will be.
 
     """
-    soundfile = import_soundfile(path)
     kind, subtype = FORMATS[path.suffix.lower()]
-    if kind == "WAV" and samples * channels * 4 > LARGEST_WAV:
+    if kind == "WAV" and samples * channels * 4 <= LARGEST_WAV:
+        try:
+            content = staged.open("wb")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        with content:
+            content.write(wav_header(sample_rate, channels, samples))
+            yield SoundWriter(PlainFloats(content), path, OSError)
+        return
+    soundfile = import_soundfile(path)
+    if kind == "WAV":
         kind = "RF64"
     try:
         file = soundfile.SoundFile(staged, "w", sample_rate, channels, subtype, format=kind)
