@@ -1,4 +1,4 @@
-"""The trained checkpoints: how good they are on music that they were not trained on, and that they are told of truly."""
+"""The trained checkpoints: how good they are on music that they were not trained on, and what is told of them."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ def test_the_line_to_try_makes_sound(vampconv, tmp_path, monkeypatch):
     commands = [part.split()[1:] for part in block[1].split(" && ") if ".venv/bin/vampconv " in part]
     for command in commands:
         expanded = [
-            str(path)
-            for word in command
-            for path in (sorted(tmp_path.glob(word)) if "*" in word else [word])
+            str(path) for word in command for path in (sorted(tmp_path.glob(word)) if "*" in word else [word])
         ]
         ran = vampconv(*expanded)
         assert ran.code == 0, ran.err
