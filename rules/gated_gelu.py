@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from vampconv.dialect import Ops, vamp
-from vampconv.rewrite import Close, Draw, Guard, Match, Refused, Rule, Sample, Stage, V
+from vampconv.rewrite import Draw, Guard, Match, Refused, Rule, Sample, Stage, V
 
-CLOSE = Close(rtol=1e-5, atol=1e-5)
-"""For negative gates ``1 + tanh`` cancels: the error is absolute, up to a few 2⁻²⁴ of value times gate."""
-
-
-def samples(draw: Draw) -> Iterator[Sample]:
-    """Ordinary, small and large gates; one feature; the two halves far apart in size."""
-    yield Sample(x=draw("batch", "time", 8))
-    yield Sample(x=draw("batch", "time", 2, scale=1e-4))
-    yield Sample(x=draw("batch", "time", 6, scale=8.0))
+from .tanh_gelu import CLOSE, gelu, samples, tanh_gelu
 
 
 def width_is_known(m: Match) -> Iterator[Guard]:
@@ -73,69 +64,12 @@ class ClassicGatedGELU(Rule):
     def after(op: Ops, x: V, m: Match) -> V:
         half = m.size("x", -1) // 2
         value, gate = op.Split(x, [half, half], axis=-1, outputs=2)
-        return op.Mul(value, _gelu(op, gate))
+        return op.Mul(value, gelu(op, gate))
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
         yield from samples(draw)
         yield Refused("width of x", x=draw.unranked("batch", "time", 4))
-
-
-def _gelu(op: Ops, x: V) -> V:
-    cube = op.Mul(op.Mul(x, x), x)
-    inner = op.Mul(op.Add(x, op.Mul(cube, 0.044715)), math.sqrt(2 / math.pi))
-    return op.Mul(op.Mul(x, 0.5), op.Add(op.Tanh(inner), 1.0))
-
-
-def _factor(op: Ops, x: V) -> V:
-    """``1 + tanh(sqrt(2/π) · (x + 0.044715·x³))``."""
-    cube = op.either(lambda: op.Mul(x, op.Mul(x, x)), lambda: op.Pow(x, 3.0))
-    return op.Add(op.Tanh(op.Mul(op.Add(x, op.Mul(cube, 0.044715)), math.sqrt(2 / math.pi))), 1.0)
-
-
-class RaiseTanhGELU(Rule):
-    """``x/2 · (1 + tanh(…))`` is ``TanhGELU``."""
-
-    stage = Stage.RAISE
-    claim = CLOSE
-
-    @staticmethod
-    def before(op: Ops, x: V) -> V:
-        return op.Mul(op.Mul(x, 0.5), _factor(op, x))
-
-    @staticmethod
-    def require(m: Match) -> Iterator[Guard]:
-        yield m.floats("x"), "it is not in float32"
-
-    @staticmethod
-    def after(op: Ops, x: V) -> V:
-        return vamp(op).TanhGELU(x)
-
-    @staticmethod
-    def evidence(draw: Draw) -> Iterator[Sample]:
-        yield from samples(draw)
-        double = draw("batch", "time", 4)
-        yield Refused("float32", x=double.astype(np.float64))
-
-
-class RaiseTanhGELUHalvedLast(RaiseTanhGELU):
-    """``(x · (1 + tanh(…))) / 2`` is ``TanhGELU``."""
-
-    @staticmethod
-    def before(op: Ops, x: V) -> V:
-        return op.Mul(op.Mul(x, _factor(op, x)), 0.5)
-
-
-class RaiseTanhGELUHalvedFactor(RaiseTanhGELU):
-    """``x · ((1 + tanh(…)) / 2)`` is ``TanhGELU``."""
-
-    @staticmethod
-    def before(op: Ops, x: V) -> V:
-        return op.Mul(x, op.Mul(_factor(op, x), 0.5))
-
-
-def _tanh_gelu(op: Ops, x: V) -> V:
-    return op.either(lambda: vamp(op).TanhGELU(x), lambda: op.Gelu(x, approximate="tanh"))
 
 
 class RaiseSplitGatedGELU(Rule):
@@ -147,7 +81,7 @@ class RaiseSplitGatedGELU(Rule):
     @staticmethod
     def before(op: Ops, x: V, axis: V) -> V:
         value, gate = op.Split(x, axis=axis, num_outputs=2, outputs=2)
-        return op.Mul(value, _tanh_gelu(op, gate))
+        return op.Mul(value, tanh_gelu(op, gate))
 
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
@@ -183,7 +117,7 @@ class RaiseSizedSplitGatedGELU(Rule):
     @staticmethod
     def before(op: Ops, x: V, axis: V, sizes: V) -> V:
         value, gate = op.Split(x, sizes, axis=axis, outputs=2)
-        return op.Mul(value, _tanh_gelu(op, gate))
+        return op.Mul(value, tanh_gelu(op, gate))
 
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
@@ -216,7 +150,7 @@ class RaiseSlicedGatedGELU(Rule):
     @staticmethod
     def before(op: Ops, x: V, axis: V, start: V, middle: V, end: V) -> V:
         value = op.Slice(x, start, middle, axis)
-        return op.Mul(value, _tanh_gelu(op, op.Slice(x, middle, end, axis)))
+        return op.Mul(value, tanh_gelu(op, op.Slice(x, middle, end, axis)))
 
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
@@ -246,59 +180,10 @@ class RaiseSlicedGatedGELU(Rule):
         yield Refused("float32", x=x.astype(np.float64), **bounds(-1, 0, 2, 4))
 
 
-class StandardTanhGELU(Rule):
-    """ONNX Gelu in its tanh form."""
-
-    stage = Stage.LOWER
-    claim = CLOSE
-
-    @staticmethod
-    def before(op: Ops, x: V) -> V:
-        return vamp(op).TanhGELU(x)
-
-    @staticmethod
-    def require(m: Match) -> Iterator[Guard]:
-        yield m.opset >= 20, "Gelu needs opset 20"
-
-    @staticmethod
-    def after(op: Ops, x: V) -> V:
-        return op.Gelu(x, approximate="tanh")
-
-    @staticmethod
-    def evidence(draw: Draw) -> Iterator[Sample]:
-        for sample in samples(draw):
-            yield Sample(opset=20, **sample.arguments)
-        yield Refused("opset 20", opset=19, x=draw("batch", "time", 4))
-
-
-class ClassicTanhGELU(Rule):
-    """``x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715·x³)))``."""
-
-    stage = Stage.LOWER
-    claim = CLOSE
-
-    @staticmethod
-    def before(op: Ops, x: V) -> V:
-        return vamp(op).TanhGELU(x)
-
-    @staticmethod
-    def after(op: Ops, x: V) -> V:
-        return _gelu(op, x)
-
-    @staticmethod
-    def evidence(draw: Draw) -> Iterator[Sample]:
-        yield from samples(draw)
-
-
 RULES = (
-    RaiseTanhGELU,
-    RaiseTanhGELUHalvedLast,
-    RaiseTanhGELUHalvedFactor,
     RaiseSplitGatedGELU,
     RaiseSizedSplitGatedGELU,
     RaiseSlicedGatedGELU,
     StandardGatedGELU,
     ClassicGatedGELU,
-    StandardTanhGELU,
-    ClassicTanhGELU,
 )

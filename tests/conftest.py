@@ -22,6 +22,8 @@ from vampconv.cli import main
 from vampconv.convert import Request, convert
 from vampconv.reference.codec_tables import codec_tables
 from vampconv.reference.config import VampNetConfig
+from vampconv.reference.lac_config import LACConfig
+from vampconv.reference.random_audio_checkpoint import random_codec
 from vampconv.reference.random_checkpoint import checkpoint, random_codec_tables, random_state_dict
 from vampconv.reference.vampnet import VampNetReference
 
@@ -29,6 +31,16 @@ from .common import GOLDEN
 
 TINY = VampNetConfig(
     n_heads=2, n_layers=1, n_codebooks=2, latent_dim=3, embedding_dim=6, vocab_size=7, flash_attn=False
+)
+
+
+EVEN = LACConfig(
+    encoder_dim=4,
+    encoder_rates=(2, 4),
+    decoder_dim=16,
+    decoder_rates=(4, 2),
+    codebook_dims=(8,) * 4,
+    codebook_size=64,
 )
 
 
@@ -92,6 +104,15 @@ class Workshop:
         self.model(place, config)
         self.codec(place, config)
         return place
+
+    def all_kinds(self) -> list[Path]:
+        """The golden transformer and beat tracker, between them a small codec of even strides: files of all parts."""
+        codec = checkpoint(random_codec(EVEN, 3), EVEN.to_kwargs())
+        return [
+            GOLDEN / "coarse.pth",
+            self.save(codec, self.place() / "codec.pth"),
+            GOLDEN / "wavebeat.pth",
+        ]
 
     def bundle(self, *paths: Path | str, **options: Any) -> Path:
         """A bundle of golden checkpoints (by name) or files; the same one for the same arguments.
@@ -187,10 +208,12 @@ def child() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def _tree(root: Path) -> dict[str, object]:
-    """Everything under a directory, hidden names too: contents of files, targets of links."""
+    """Everything under a directory, hidden names too, but for Python's caches: contents of files, targets of links."""
     found: dict[str, object] = {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
+        if "__pycache__" in path.parts:
+            continue
         if path.is_symlink():
             found[name] = ("link", str(path.readlink()))
         else:

@@ -61,6 +61,8 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
     console.print(table)
     for entry in manifest["loops"].values():
         console.print(f"{entry['file']}: the sampling loop around {entry['of']}, draws: {entry['draws']}")
+    for entry in manifest.get("whole", {}).values():
+        console.print(f"{entry['file']}: from audio to audio, of {', '.join(entry['of'])}")
     for entry in manifest["models"].values():
         fired = ", ".join(f"{name} × {count}" for name, count in entry["rules"].items())
         console.print(f"{entry['file']}: {fired}")

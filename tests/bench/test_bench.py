@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
+import torch
 from click.testing import CliRunner
 
 from vampconv.bench.codec import main as codec
@@ -17,6 +18,9 @@ from vampconv.bench.long_audio import compare
 from vampconv.bench.long_audio import main as long_audio
 from vampconv.bench.process import Measurement, measure, medians, take_turns
 from vampconv.bench.rival import Rival, compete
+from vampconv.bench.vamp import main as vamp
+from vampconv.bench.vamp_rival import generate
+from vampconv.reference.random_checkpoint import LAC_KWARGS
 
 HOLD = "import time; held = bytearray(b'x') * {size}; time.sleep({seconds})"
 
@@ -94,16 +98,58 @@ def test_a_rival_that_ends_is_an_error():
         Rival(python("raise SystemExit(3)"))
 
 
-def test_codec_benchmark():
+SHALLOW = {"encoder_rates": [2, 4], "decoder_rates": [4, 2], "n_codebooks": 3, "sample_rate": 8000}
+
+
+def test_codec_benchmark(monkeypatch):
+    """Of a codec with fewer blocks and codebooks, which the exporter is done with sooner."""
+    monkeypatch.setattr("vampconv.bench.codec.LAC_KWARGS", {**LAC_KWARGS, **SHALLOW})
     arguments = ["--seconds", "0.2", "--rounds", "1", "--width", "16", "--disable", "ConvOverImage"]
     ran = CliRunner().invoke(codec, arguments, catch_exceptions=False)
     rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
     assert len(rows) == 10
     for row in rows[:5]:
-        assert row[6].strip() == "168 of 168 codes"
-        assert row[7].strip() == "168 best, 0 ties, 0 wrong"
+        assert row[6].strip() == "600 of 600 codes"
+        assert row[7].strip() == "600 best, 0 ties, 0 wrong"
     for row in rows[5:]:
         assert float(row[6]) < 1e-5
+
+
+def test_vamp_benchmark(tmp_path):
+    """All three finish, their parts make up the whole, and models that are there are used again."""
+    arguments = ["--seconds", "0.3", "--steps", "2", "--rounds", "2", "--layers", "1", "--width", "16"]
+    made = set()
+    for only in ([], ["--only", "runtime"]):
+        command = [*arguments, *only, "--directory", str(tmp_path)]
+        ran = CliRunner().invoke(vamp, command, catch_exceptions=False)
+        made.add((tmp_path / "coarse.pth").stat().st_mtime_ns)
+        rows = [line.split("│")[1:-1] for line in ran.output.splitlines() if line.startswith("│")]
+        assert len(rows) == (1 if only else 3)
+        for row in rows:
+            median, *parts = (float(row[i]) for i in (1, 3, 4, 5, 6, 7))
+            assert sum(parts) == pytest.approx(median, rel=0.3, abs=0.05)
+            assert len(row[2].split()) == 2
+            assert 50 < float(row[9]) < 2000
+    assert len(made) == 1
+
+
+def test_the_loop_of_the_vamp_benchmark(workshop):
+    for name in ("coarse", "c2f"):
+        model = workshop.reference(name)
+        fixed, token = model.config.n_conditioning_codebooks, model.config.vocab_size
+        codes = torch.from_numpy(
+            np.random.default_rng(0).integers(0, token, (1, model.config.n_codebooks, 20))
+        )
+        shown = []
+        model.register_forward_pre_hook(lambda _, given, shown=shown: shown.append(given[0].clone()))
+        with torch.inference_mode():
+            made = generate(model, codes, 4)
+        assert (made[:, :fixed] == codes[:, :fixed]).all()
+        assert made.min() >= 0
+        assert made.max() < token
+        rows = (model.config.n_codebooks - fixed) * 20
+        masked = [int((codes[:, fixed:] == token).sum()) for codes in shown]
+        assert masked == [rows, *(int(np.cos(r * np.pi / 8) * rows) for r in (1, 2, 3))]
 
 
 def test_long_audio_benchmark():

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ from vampconv.runtime.masks.beat import BeatOptions
 from vampconv.runtime.masks.build import MaskOptions
 from vampconv.runtime.sampling.options import Sampling
 
+OF_THE_COMMAND = {
+    "audio", "output", "bundle", "preset", "seed", "variations", "batch_size", "stereo", "loudness", "gain", "tokens",
+    "tokens_output", "plot", "streamed", "force", "threads", "check_hashes", "as_json",
+}  # fmt: skip
+"""Parameters that say neither what to make anew nor how."""
 QUICK = ("--steps", "2", "--seed", "3", "--threads", "1")
 BLOCKED = """
 import sys
@@ -189,6 +195,206 @@ def test_presets(vampconv, monkeypatch, preset):
     assert asked[0] == asked[1]
 
 
+OPTIONS = [
+    ("--intensity 0.5", "mask_options.rand_mask_intensity", 0.5),
+    ("--prefix 1.5", "mask_options.prefix_s", 1.5),
+    ("--suffix 1.5", "mask_options.suffix_s", 1.5),
+    ("--periodic 5", "mask_options.periodic_prompt", 5),
+    ("--periodic-width 3", "mask_options.periodic_prompt_width", 3),
+    ("--onset-width 2", "mask_options.onset_mask_width", 2),
+    ("--dropout 0.1", "mask_options.dropout", 0.1),
+    ("--upper-codebook-mask 4", "mask_options.upper_codebook_mask", 4),
+    ("--keep-codebooks 1", "mask_options.ncc", 1),
+    ("--beats keep", "beat_options", BeatOptions()),
+    ("--beats make", "beat_options", BeatOptions(invert=False)),
+    ("--beats keep --beat-before 0.1", "beat_options.before_beat_s", 0.1),
+    ("--beats keep --beat-after 0.1", "beat_options.after_beat_s", 0.1),
+    ("--beats keep --no-upbeats", "beat_options.mask_upbeats", False),
+    ("--beats keep --no-downbeats", "beat_options.mask_downbeats", False),
+    ("--beats keep --beat-every 2", "beat_options.beat_downsample_factor", 2),
+    ("--beats keep --downbeat-every 2", "beat_options.downbeat_downsample_factor", 2),
+    ("--beats keep --beat-dropout 0.1", "beat_options.dropout", 0.1),
+    ("--mask m.npy", "mask_file", Path("m.npy")),
+    ("--temperature 0.8", "sampling.temperature", 0.8),
+    ("--mask-temperature 3", "sampling.mask_temperature", 3),
+    ("--top-p 0.8", "sampling.top_p", 0.8),
+    ("--top-k 9", "sampling.top_k", 9),
+    ("--typical on", "sampling.typical_filtering", True),
+    ("--typical-mass 0.3", "sampling.typical_mass", 0.3),
+    ("--typical-min-tokens 5", "sampling.typical_min_tokens", 5),
+    ("--sample-cutoff 0.5", "sampling.sample_cutoff", 0.5),
+    ("--steps 5", "sampling.sampling_steps", 5),
+    ("--feedback 2", "feedback_steps", 2),
+    ("--stretch 2", "time_stretch_factor", 2),
+    ("--coarse-chunk 1", "coarse_chunk_s", 1),
+    ("--c2f-chunk 1", "c2f_chunk_s", 1),
+    ("--ctrl loud=a.npy", "controls", {"loud": Path("a.npy")}),
+    ("--ctrl-mask loud=a.npy", "control_masks", {"loud": Path("a.npy")}),
+    ("--cfg-scale 2", "sampling.cfg_scale", 2),
+]
+"""What is typed, what it sets in the request, and to what."""
+
+
+def flat(values, prefix=""):
+    """The values of a request and of all in it, by their paths."""
+    found = {}
+    for field in fields(values):
+        value = getattr(values, field.name)
+        found[prefix + field.name] = value
+        if is_dataclass(value) and not isinstance(value, BeatOptions):
+            del found[prefix + field.name]
+            found |= flat(value, f"{field.name}.")
+    return found
+
+
+@pytest.mark.parametrize(("typed", "path", "value"), OPTIONS, ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.usefixtures("place")
+def test_every_option_sets_one_thing(vampconv, monkeypatch, typed, path, value):
+    asked = []
+
+    def stop(request, _tell):
+        asked.append(request)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(play, "perform", stop)
+    for options in ([], typed.split()):
+        assert vampconv("vamp", "in.wav", "-o", "a.wav", "--seed", "3", *options).code == 0
+    before, after = map(flat, asked)
+    name, _, inner = path.partition(".")
+    if name == "beat_options" and inner:
+        path, value = name, BeatOptions(**{inner: value})
+    assert {p for p in after if after[p] != before[p]} == {path}
+    assert after[path] == value
+
+
+def test_the_table_of_options_is_complete():
+    made = {parameter.opts[0] for parameter in vamp.params if parameter.name not in OF_THE_COMMAND}
+    secondary = {"--upbeats": "--no-upbeats", "--downbeats": "--no-downbeats"}
+    typed = {word for row in OPTIONS for word in row[0].split() if word.startswith("--")}
+    assert {secondary.get(option, option) for option in made} == typed
+
+
+@pytest.mark.parametrize("length", [0.5, 12.0], ids=["short", "longer than the codec takes at once"])
+@pytest.mark.usefixtures("place")
+def test_one_seed_on_one_and_on_two_threads(vampconv, length):
+    soundfile.write("long.wav", sound(1, seconds=length), 44100, "FLOAT")
+    made = []
+    for threads in (1, 1, 2):
+        options = ("--steps", "2", "--seed", "8", "--threads", threads, "--force", "--save-tokens", "t.npz")
+        assert vampconv("vamp", "long.wav", "-o", "o.wav", *options).code == 0
+        made.append((Path("o.wav").read_bytes(), np.load("t.npz")["codes"].tobytes()))
+    assert made[0] == made[1] == made[2]
+    assert vampconv("vamp", "long.wav", "-o", "p.wav", "--steps", "2", "--seed", "9").code == 0
+    assert Path("p.wav").read_bytes() != made[0][0]
+
+
+@pytest.mark.usefixtures("place")
+def test_without_a_seed_one_is_told_that_makes_it_again(vampconv):
+    seeds = []
+    for file in ("a.wav", "b.wav"):
+        ran = vampconv("vamp", "in.wav", "-o", file, "--steps", "2", "--json")
+        seeds.append(json.loads(ran.out)["outputs"][0]["seed"])
+    assert seeds[0] != seeds[1]
+    assert vampconv("vamp", "in.wav", "-o", "c.wav", "--steps", "2", "--seed", seeds[1]).code == 0
+    assert Path("c.wav").read_bytes() == Path("b.wav").read_bytes()
+
+
+@pytest.mark.usefixtures("place")
+def test_more_channels_are_their_mean(vampconv):
+    audio = sound(6) * np.random.default_rng(1).uniform(0.2, 1, 6).astype(np.float32)
+    soundfile.write("six.wav", audio, 44100, "FLOAT")
+    soundfile.write("mean.wav", np.ascontiguousarray(audio.T).mean(axis=0), 44100, "FLOAT")
+    for name in ("six", "mean"):
+        assert vampconv("vamp", f"{name}.wav", "-o", f"of-{name}.wav", *QUICK).code == 0
+    assert Path("of-six.wav").read_bytes() == Path("of-mean.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "worst"),
+    [
+        ("x.aiff", "PCM_24", 1e-6),
+        ("x.flac", "PCM_24", 1e-6),
+        ("x.au", "FLOAT", 1e-9),
+        ("x.w64", "DOUBLE", 1e-9),
+        ("x.caf", "PCM_32", 1e-9),
+        ("x.ogg", "VORBIS", 0.2),
+        ("x.mp3", "MPEG_LAYER_III", 0.5),
+    ],
+)
+@pytest.mark.usefixtures("place")
+def test_formats_that_libsndfile_reads(vampconv, name, subtype, worst):
+    """What is encoded is what the file holds, lossy ones but for their loss."""
+    audio = sound(2)
+    soundfile.write("x.wav", audio, 44100, "FLOAT")
+    soundfile.write(name, audio, 44100, subtype)
+    levels = []
+    for file in ("x.wav", name):
+        ran = vampconv("vamp", file, "-o", f"{file}.flac", *QUICK, "--json")
+        assert (ran.code, ran.err) == (0, "")
+        levels.append(json.loads(ran.out)["before"]["rms_db"])
+    assert levels[0] == pytest.approx(levels[1], abs=10 * worst + 1e-4)
+
+
+@pytest.fixture(scope="module")
+def steered(workshop):
+    """A bundle whose coarse model has controls."""
+    return workshop.whole("coarse_ctrl", "c2f", "codec")
+
+
+@pytest.mark.usefixtures("place")
+def test_controls(vampconv, steered):
+    """As the runtime's own call takes them; without a scale they are of no effect."""
+    vampnet = VampNet(steered, threads=1)
+    name, dim = next(iter(vampnet.coarse.ctrl_dims.items()))
+    audio, rate = soundfile.read("in.wav", dtype="float32", always_2d=True)
+    codes = vampnet.encode(np.ascontiguousarray(audio.T)[None], rate)
+    time = codes.shape[-1]
+    control = np.random.default_rng(0).normal(0, 2, (dim, time)).astype(np.float32)
+    heard = (np.arange(time) % 3 > 0).astype(np.float32)
+    np.save("c.npy", control)
+    np.save("m.npy", heard)
+    options = ("--bundle", steered, *QUICK, "--periodic", "0", "--coarse-chunk", "0.2", "--force")
+    given = ("--ctrl", f"{name}=c.npy", "--ctrl-mask", f"{name}=m.npy")
+    made = {}
+    for scale in ("3", "1", "0", None):
+        steering = () if scale is None else (*given, "--cfg-scale", scale)
+        ran = vampconv("vamp", "in.wav", "-o", "o.wav", *options, *steering, "--save-tokens", "t.npz")
+        assert (ran.code, ran.err) == (0, "")
+        made[scale] = np.load("t.npz")["codes"]
+    short = VampNet(steered, threads=1, coarse_chunk_s=0.2)
+    mask = short.build_mask(codes, noise=3, periodic_prompt=0)
+    sampling = {"noise": 3, "sampling_steps": 2, "cfg_scale": 3.0}
+    arrays = {"ctrls": {name: control[None]}, "ctrl_masks": {name: heard[None]}}
+    np.testing.assert_array_equal(made["3"], short.vamp(codes, mask, **sampling, **arrays).codes)
+    np.testing.assert_array_equal(made["0"], made[None])
+    assert (made["3"] != made["1"]).any()
+    assert (made["1"] != made["0"]).any()
+
+
+@pytest.mark.parametrize(
+    ("control", "told"),
+    [
+        (np.zeros((1, 29)), "there is no control 'nothing' of the model"),
+        (np.zeros((1, 28), np.float32), "does not fit"),
+        (np.full((1, 29), np.nan, np.float32), "is not finite"),
+        (np.zeros((1, 29), str), "give float32"),
+    ],
+    ids=["name", "time", "value", "type"],
+)
+def test_controls_that_do_not_fit(vampconv, place, steered, control, told):
+    names = VampNet(steered).coarse.ctrl_dims
+    name, dim = next(iter(names.items()))
+    np.save("c.npy", control.repeat(dim, axis=0))
+    before = files(place)
+    typed = "nothing" if "nothing" in told else name
+    options = ("--bundle", steered, "--ctrl", f"{typed}=c.npy", *QUICK)
+    ran = vampconv("vamp", "in.wav", "-o", "o.wav", *options)
+    assert (ran.code, ran.out) == (3, "")
+    assert LINE.fullmatch(ran.err)
+    assert told in ran.err
+    assert files(place) == before
+
+
 @pytest.mark.usefixtures("place")
 def test_options_override_a_preset(vampconv):
     options = ("--preset", "inpainting", "--prefix", "0", "--suffix", "0", "--save-tokens", "t.npz")
@@ -227,6 +433,30 @@ def test_a_stream_is_the_file(place, vampconv):
     np.testing.assert_array_equal(streamed, wanted)
     assert ran.stdout.startswith(wav_header(rate, 2, len(wanted)))
     assert b"seed 3" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "code", "told"),
+    [
+        (lambda place: write_nan(place), (), 3, b"1 samples are NaN or infinite"),
+        (lambda place: write_empty(place), (), 3, b"there are no samples"),
+        (lambda place: without_part("decoder")(place), (), 6, b"has no decoder"),
+        (lambda place: other_weights(place), (), 6, b"is not the file"),
+        (lambda place: np.save(place / "m.npy", np.ones((1, 28), int)), ("--mask", "m.npy"), 3, b"the mask is"),
+        (None, ("--ctrl", "loud=in.wav"), 2, b"no controls"),
+        (None, ("--variations", "2"), 2, b"one stretch of audio after another"),
+        (None, ("--save-tokens", "t.npz"), 2, b"one stretch of audio after another"),
+        (None, ("--json",), 2, b"both write to stdout"),
+    ],
+)  # fmt: skip
+def test_what_a_stream_refuses_is_told_before_it_begins(place, prepare, options, code, told):
+    if prepare is not None:
+        prepare(place)
+    command = [sys.executable, "-m", "vampconv", "vamp", "in.wav", "--stream", *options, *QUICK]
+    ran = subprocess.run(command, capture_output=True, check=False, cwd=place)
+    assert (ran.returncode, ran.stdout) == (code, b"")
+    assert LINE.fullmatch(ran.stderr.decode())
+    assert told in ran.stderr
 
 
 @pytest.mark.parametrize(

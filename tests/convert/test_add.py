@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -23,8 +24,8 @@ def contents(bundle):
 def test_in_two_steps_or_in_one(workshop, tmp_path, order):
     codec = workshop.golden / "codec.pth"
     for name in order:
-        convert(Request([workshop.golden / f"{name}.pth", codec], tmp_path / "out", add=True))
-    assert contents(tmp_path / "out") == contents(workshop.whole("coarse", "c2f", "codec"))
+        convert(Request([workshop.golden / f"{name}.pth"], tmp_path / "out", codec, add=True))
+    assert contents(tmp_path / "out") == contents(workshop.bundle("coarse", "c2f", "codec"))
     onnx.checker.check_model(str(tmp_path / "out" / "coarse.onnx"), full_check=True)
     for part, codebooks, predicted in (("coarse", 4, 4), ("c2f", 14, 10)):
         feeds = {"codes": np.zeros((1, codebooks, 3), np.int64)}
@@ -51,7 +52,7 @@ def test_the_same_part_is_replaced(workshop, tmp_path):
 def test_every_source_is_still_in_the_ledger(workshop, tmp_path):
     codec = workshop.golden / "codec.pth"
     for name in ("c2f", "coarse_film", "coarse"):
-        convert(Request([workshop.golden / f"{name}.pth", codec], tmp_path / "out", add=True))
+        convert(Request([workshop.golden / f"{name}.pth"], tmp_path / "out", codec, add=True))
         content = manifest(tmp_path / "out")
         uses = {
             (f"{c['file']}:{t['name']}", use)
@@ -108,28 +109,30 @@ def test_another_codec(workshop):
 
 def test_force_replaces_everything(workshop, tmp_path):
     codec = workshop.golden / "codec.pth"
-    convert(Request([workshop.golden / "coarse.pth", workshop.golden / "c2f.pth", codec], tmp_path / "out"))
-    convert(Request([workshop.golden / "coarse.pth", codec], tmp_path / "out", force=True))
-    assert contents(tmp_path / "out") == contents(workshop.whole("coarse", "codec"))
+    convert(Request([workshop.golden / "coarse.pth", workshop.golden / "c2f.pth"], tmp_path / "out", codec))
+    convert(Request([workshop.golden / "coarse.pth"], tmp_path / "out", codec, force=True))
+    assert contents(tmp_path / "out") == contents(workshop.bundle("coarse", "codec"))
 
 
 def test_adding_to_what_is_no_bundle(workshop, tmp_path):
-    files = [workshop.golden / "coarse.pth", workshop.golden / "codec.pth"]
-    convert(Request(files, tmp_path / "new", add=True))
-    assert contents(tmp_path / "new") == contents(workshop.whole("coarse", "codec"))
+    request = Request(
+        [workshop.golden / "coarse.pth"], tmp_path / "new", workshop.golden / "codec.pth", add=True
+    )
+    convert(request)
+    assert contents(tmp_path / "new") == contents(workshop.bundle("coarse", "codec"))
     (tmp_path / "new" / "vampconv.json").write_text("{}")
     before = contents(tmp_path / "new")
     for dry_run in (True, False):
         with pytest.raises(InputOutputError):
-            convert(Request(files, tmp_path / "new", add=True, dry_run=dry_run))
+            convert(replace(request, dry_run=dry_run))
     assert contents(tmp_path / "new") == before
 
 
 def test_a_kept_part_that_was_changed(workshop, tmp_path, tree):
     codec = workshop.golden / "codec.pth"
-    convert(Request([workshop.golden / "coarse.pth", codec], tmp_path / "out"))
+    convert(Request([workshop.golden / "coarse.pth"], tmp_path / "out", codec))
     (tmp_path / "out" / "coarse.onnx").unlink()
     before = tree(tmp_path)
     with pytest.raises(InputOutputError, match=r"coarse\.onnx"):
-        convert(Request([workshop.golden / "c2f.pth", codec], tmp_path / "out", add=True))
+        convert(Request([workshop.golden / "c2f.pth"], tmp_path / "out", codec, add=True))
     assert tree(tmp_path) == before

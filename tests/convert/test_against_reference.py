@@ -173,6 +173,21 @@ CASES = {
         "write": lacking("vocab_size", "flash_attn", "ctrl_dims"),
     },
 }
+WRITING = {"rename", "write"}
+"""Options that say how a checkpoint is written, and not what it holds: no opset makes a difference to them."""
+
+
+def contents_of(name):
+    """What decides a case's logits."""
+    return {key: value for key, value in CASES[name].items() if key not in WRITING}
+
+
+PAIRS = [
+    (name, opset)
+    for opset in OPSETS
+    for name in CASES
+    if opset in (OPSETS[0], OPSETS[-1]) or not WRITING & CASES[name].keys()
+]
 cases = pytest.mark.parametrize("name", CASES)
 opsets = pytest.mark.parametrize("opset", OPSETS)
 
@@ -185,6 +200,9 @@ def case_of(name):
 @cache
 def truth_of(name, time):
     """Inputs, and the logits of torch in float64 and in float32, for a batch of three."""
+    first = next(other for other in CASES if contents_of(other) == contents_of(name))
+    if first != name:
+        return truth_of(first, time)
     case = case_of(name)
     feeds = case.inputs(3, time)
     return feeds, call(case.reference(torch.float64), feeds), call(case.reference(torch.float32), feeds)
@@ -202,8 +220,7 @@ def bundles(workshop):
 
 
 @pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
-@cases
-@opsets
+@pytest.mark.parametrize(("name", "opset"), PAIRS)
 def test_every_length_and_batch(workshop, relative, record_property, bundles, name, opset):
     case = case_of(name)
     session = workshop.session(bundles(name, opset), case.part)

@@ -20,7 +20,7 @@ def five(workshop):
     return workshop.bundle(*(workshop.golden / f"{name}.pth" for name in names))
 
 
-@pytest.fixture(params=OPSETS)
+@pytest.fixture(scope="module", params=OPSETS)
 def audio(workshop, request):
     """Sessions of encoder, decoder and beat tracker at every opset."""
     files = [workshop.golden / f"{name}.pth" for name in ("codec", "wavebeat")]

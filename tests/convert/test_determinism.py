@@ -12,7 +12,6 @@ import pytest
 
 from vampconv.convert import Request, convert
 
-NAMES = ("coarse", "c2f", "codec")
 ENVIRONMENTS = [
     {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
     {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "2", "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"},
@@ -28,17 +27,22 @@ def digests(bundle):
 
 
 @pytest.fixture(scope="module")
-def wanted(workshop):
-    return digests(workshop.whole(*NAMES, loras=[workshop.golden / "coarse_lora.pth"]))
+def files(workshop):
+    return workshop.all_kinds()
 
 
-def arguments(workshop):
-    files = [workshop.golden / f"{name}.pth" for name in NAMES]
+@pytest.fixture(scope="module")
+def wanted(workshop, files):
+    return digests(workshop.bundle(*files, loras=[workshop.golden / "coarse_lora.pth"]))
+
+
+@pytest.fixture(scope="module")
+def arguments(workshop, files):
     return [*files, "--lora", workshop.golden / "coarse_lora.pth"]
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS, ids=lambda env: "-".join(env.values()))
-def test_other_processors_threads_and_locales(workshop, child, tmp_path, wanted, env):
+def test_other_processors_threads_and_locales(child, tmp_path, arguments, wanted, env):
     if "NPY_DISABLE_CPU_FEATURES" in env:
         have = subprocess.run(
             [sys.executable, "-c", "import numpy"], env=env, capture_output=True, text=True, check=False
@@ -46,33 +50,30 @@ def test_other_processors_threads_and_locales(workshop, child, tmp_path, wanted,
         if have.returncode or have.stderr:  # numpy refuses to disable what this processor has not
             env = {k: v for k, v in env.items() if k != "NPY_DISABLE_CPU_FEATURES"}
     output = tmp_path / "-".join(env)[:40]
-    ended = child("convert", *arguments(workshop), "-o", output, env=env, cwd=tmp_path)
+    ended = child("convert", *arguments, "-o", output, env=env, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert digests(output) == wanted
 
 
-def test_two_processes_at_once(workshop, child, tmp_path, wanted):
+def test_two_processes_at_once(child, tmp_path, arguments, wanted):
     with ThreadPoolExecutor(2) as pool:
-        runs = [
-            pool.submit(child, "convert", *arguments(workshop), "-o", f"out{i}", cwd=tmp_path)
-            for i in range(2)
-        ]
+        runs = [pool.submit(child, "convert", *arguments, "-o", f"out{i}", cwd=tmp_path) for i in range(2)]
     assert [run.result().returncode for run in runs] == [0, 0]
     assert digests(tmp_path / "out0") == digests(tmp_path / "out1") == wanted
 
 
-def test_two_processes_at_once_at_one_output(workshop, child, tmp_path, wanted):
+def test_two_processes_at_once_at_one_output(child, tmp_path, arguments, wanted):
     with ThreadPoolExecutor(2) as pool:
-        order = ["convert", *arguments(workshop), "-o", "out", "--force"]
+        order = ["convert", *arguments, "-o", "out", "--force"]
         runs = [pool.submit(child, *order, cwd=tmp_path) for _ in range(2)]
     assert [run.result().returncode for run in runs] == [0, 0]
     assert digests(tmp_path / "out") == wanted
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_twice_in_one_process(workshop, tmp_path, wanted):
+def test_twice_in_one_process(workshop, tmp_path, files, wanted):
     request = Request(
-        [workshop.golden / f"{name}.pth" for name in reversed(NAMES)],
+        files[::-1],
         tmp_path / "a",
         loras=[workshop.golden / "coarse_lora.pth"],
     )
@@ -85,7 +86,7 @@ def test_twice_in_one_process(workshop, tmp_path, wanted):
 @pytest.mark.parametrize("opset", [18, 23])
 def test_other_opsets(workshop, child, tmp_path, opset):
     env = {"OPENBLAS_CORETYPE": "Prescott", "PYTHONHASHSEED": "7"}
-    files = [workshop.golden / f"{name}.pth" for name in ("coarse_film", "codec")]
+    files = [workshop.golden / "coarse_film.pth", *workshop.all_kinds()[1:]]
     ended = child("convert", *files, "--opset", opset, "-o", tmp_path / "out", env=env)
     assert ended.returncode == 0, ended.stderr
-    assert digests(tmp_path / "out") == digests(workshop.whole("coarse_film", "codec", opset=opset))
+    assert digests(tmp_path / "out") == digests(workshop.bundle(*files, opset=opset))

@@ -112,10 +112,13 @@ def test_text_is_utf8_json_with_a_newline(bundle):
     data.decode("utf-8")
 
 
-def test_independent_of_path_time_and_directory(workshop, golden_copy, tmp_path, monkeypatch):
-    paths = [workshop.golden / f"{name}.pth" for name in ("coarse", "codec")]
+def test_independent_of_path_time_and_directory(workshop, tmp_path, monkeypatch):
+    *paths, _ = workshop.all_kinds()
     wanted = (workshop.bundle(*paths) / "vampconv.json").read_bytes()
-    place = golden_copy("coarse", "codec", into="elsewhere")
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    for path in paths:
+        shutil.copy(path, place)
     monkeypatch.chdir(place)
     monkeypatch.setattr(time, "time", lambda: 1e9)
     convert(Request([place / "codec.pth", place / "coarse.pth"], tmp_path / "a"))

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
@@ -16,32 +15,7 @@ from vampconv.optimize import Request, optimize
 from vampconv.process import run
 
 from . import models
-
-
-def run_model(path, feeds):
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, feeds)
-
-
-def random_feeds(proto):
-    rng = np.random.default_rng(0)
-    constants = {i.name for i in proto.graph.initializer}
-    shapes = {
-        i.name: [d.dim_value or 5 for d in i.type.tensor_type.shape.dim]
-        for i in proto.graph.input
-        if i.name not in constants
-    }
-    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-
-
-def optimized(proto, tmp_path, **options):
-    """The result of optimising a model, which must compute the same."""
-    source, output = tmp_path / "in.onnx", tmp_path / "out.onnx"
-    source.write_bytes(proto.SerializeToString())
-    found = optimize(Request(source, output, **options))
-    onnx.checker.check_model(str(output), full_check=not proto.graph.sparse_initializer)
-    return found, onnx.load(output)
+from .running import optimized, random_feeds, run_model
 
 
 @pytest.mark.parametrize("opset", [13, 15, 17, 18, 20, 23])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -14,11 +15,11 @@ import torch
 
 from vampconv.convert import Request, convert
 from vampconv.dialect import OPS
-from vampconv.errors import PluginError
+from vampconv.errors import PluginError, VerificationError
 from vampconv.plugins import Plugin, installed, load_plugins
 from vampconv.rewrite.audit import RefutedError, audit
 from vampconv.verify.verify import Request as VerifyRequest
-from vampconv.verify.verify import verify
+from vampconv.verify.verify import quick, verify
 
 from ..common import LINE, manifest
 
@@ -202,6 +203,23 @@ def test_it_works_in_process(onset, place):
     assert found.verdict == "pass"
     with pytest.raises(PluginError, match="made with plugin mine"):
         verify(VerifyRequest(place / "out", [place / "detector.pth"]))
+
+
+def test_a_check_is_told_of_plugins_given_in_process(onset, place, tree):
+    plugin = onset().PLUGIN
+    given = Plugin(plugin.rules, plugin.ops, plugin.frontends, subjects=plugin.subjects, name="mine")
+    convert(Request([place / "detector.pth"], place / "out", plugins=[given], check=quick))
+    assert (place / "out" / "onset.onnx").is_file()
+    (place / "mine").mkdir()
+    (place / "mine" / "wrong.py").write_text(WRONG)
+    before = tree(place)
+    wrong = Request(
+        [place / "detector.pth"], place / "worse", rule_directories=[place / "mine"],
+        disable=["SplitGatedUnit"], plugins=[replace(given, name="ours")], check=quick,
+    )  # fmt: skip
+    with pytest.raises(VerificationError, match="the converted model is wrong: onset"):
+        convert(wrong)
+    assert tree(place) == before
 
 
 def test_its_part_is_added_to_a_bundle_of_ours(vampconv, onset, place, workshop):

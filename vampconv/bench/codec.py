@@ -57,9 +57,10 @@ def main(seconds: float, rounds: int, width: int, disable: tuple[str, ...]) -> N
             contest(part, folder, names, rounds, seconds)
 
 
-def prepare(folder: Path, config: LACConfig, seconds: float) -> None:
-    """Write a checkpoint with random weights, audio [1, 1, samples] in whole hops, and codes."""
-    torch.save(checkpoint(random_codec(config, 0), config.to_kwargs()), folder / "codec.pth")
+def prepare(folder: Path, config: LACConfig, seconds: float, *, weights: bool = True) -> None:
+    """Write a checkpoint with random `weights`, audio [1, 1, samples] in whole hops, and codes."""
+    if weights:
+        torch.save(checkpoint(random_codec(config, 0), config.to_kwargs()), folder / "codec.pth")
     random = np.random.default_rng(0)
     frames = int(-(-seconds * config.sample_rate // config.hop))
     audio = 0.2 * random.standard_normal((1, 1, frames * config.hop))

@@ -26,12 +26,15 @@ ALLOWED = (3.0, 10.0)
 @click.option("--steps", default=575, show_default=True, help="Time steps of the input, of batch 1.")
 @click.option("--rounds", default=3, show_default=True, help="Runs of each.")
 def main(layers: int, steps: int, rounds: int) -> None:
-    """Time `vampconv verify --layerwise` as a whole process, on a coarse model with random weights."""
+    """Time `vampconv verify --layerwise` as a whole process, on a coarse model with random weights.
+
+    Of the model alone: the sampling loops around it are verified by their tokens, and are left out.
+    """
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         measure([sys.executable, "-m", "vampconv.bench.checkpoints", work, str(layers)])
         coarse, codec = str(folder / "coarse.pth"), str(folder / "codec.pth")
-        convert(Request([folder / "coarse.pth"], folder / "out", codec=folder / "codec.pth"))
+        convert(Request([folder / "coarse.pth"], folder / "out", codec=folder / "codec.pth", loops=False))
         forward = [sys.executable, "-m", "vampconv.bench.forward", coarse, codec, str(steps)]
         runs = compete({"forward": [*forward, str(folder / "logits.npy")]}, rounds)["forward"]
         verify = [sys.executable, "-m", "vampconv", "verify", str(folder / "out"), "--layerwise"]

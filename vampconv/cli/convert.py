@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from vampconv.opsets import OLDEST
 
 if TYPE_CHECKING:
     from vampconv.convert import Conversion
+    from vampconv.convert.conversion import Check
 
 
 @click.command()
@@ -67,7 +66,7 @@ def convert(
 
     check_opset(options["opset"])
     if verified:
-        options["check"] = quick_check(rules, options["enable"], dry_run=options["dry_run"])
+        options["check"] = quick_check(dry_run=options["dry_run"])
     with progress("converting") as advance:
         conversion = convert_checkpoints(Request(checkpoints, rule_directories=rules, **options), advance)
     if as_json:
@@ -83,11 +82,11 @@ def audit_facts(conversion: Conversion) -> dict[str, Any]:
     return {"audit": {part: [r.as_json() for r in records] for part, records in conversion.audit.items()}}
 
 
-def quick_check(rules: Sequence[Path], enable: Sequence[str], *, dry_run: bool) -> Callable[..., None]:
+def quick_check(*, dry_run: bool) -> Check:
     """What ``--verify`` does before a bundle is put in place."""
     if dry_run:
         raise UsageError("--verify looks at the files, and --dry-run writes none", "leave one of them out")
     require_extra()
     from vampconv.verify.verify import quick
 
-    return partial(quick, rules=rules, enable=enable)
+    return quick

@@ -20,7 +20,10 @@ from vampconv.cli.common import PATH, console, print_json
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the summary.")
 def optimize(model: Path, rules: tuple[Path, ...], *, as_json: bool, **options: Any) -> None:
-    """Rewrite an ONNX model that another exporter made; what is not known in it stays as it is."""
+    """Rewrite an ONNX model that another exporter made; what is not known in it stays as it is.
+
+    Rules look at the main graph and at the bodies of Loop, Scan and If, each by itself, and not at functions.
+    """
     from vampconv.optimize import Request
     from vampconv.optimize import optimize as optimize_model
     from vampconv.report import show_optimized

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def verify(
     The bundle is the one in or right under this directory, unless it is given.
     """
     require_extra()
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it when it first allocates
     from vampconv.verify import report
     from vampconv.verify.verify import Request
     from vampconv.verify.verify import verify as verify_bundle

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from vampconv.convert.inputs import open_inputs
 from vampconv.convert.loops import make_loops
 from vampconv.convert.plan import Part, Plan, make_plan
+from vampconv.convert.whole import with_whole
 from vampconv.emit.commit import check_output, staged
 from vampconv.emit.computed import compute_weights
 from vampconv.emit.manifest import checkpoint_entry, manifest, model_entry, read_manifest, write_manifest
@@ -27,8 +28,24 @@ from vampconv.validation.record import RuleRecord
 Advance = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
-Check = Callable[[Path, Sequence[str], Sequence[Path]], None]
-"""Called with a bundle before it is put in place, the parts that are new in it, and their checkpoints."""
+
+class Check(Protocol):
+    """Looks at a bundle before it is put in place: the parts that are new in it, and their checkpoints.
+
+    It is told of the rules and plugins that the bundle was made with.
+    """
+
+    def __call__(
+        self,
+        bundle: Path,
+        parts: Sequence[str],
+        checkpoints: Sequence[Path],
+        *,
+        rules: Sequence[Path] = (),
+        enable: Sequence[str] = (),
+        plugins: Sequence[Plugin] = (),
+    ) -> None: ...
+
 
 T = TypeVar("T")
 
@@ -125,10 +142,19 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             content = _describe(plan, written, directory, request, plugins)
             if request.add and (request.bundle() / MANIFEST).exists():
                 content = merge(read_manifest(request.bundle()), content)
+            if request.loops:
+                content = with_whole(content, directory, request.bundle())
             write_manifest(content, directory)
             if request.check is not None:
                 checkpoints = [checkpoint.path for checkpoint in plan.checkpoints()]
-                request.check(directory, [part.name for part in plan.parts], checkpoints)
+                request.check(
+                    directory,
+                    [part.name for part in plan.parts],
+                    checkpoints,
+                    rules=request.rule_directories,
+                    enable=request.enable,
+                    plugins=request.plugins,
+                )
         return Conversion(request.bundle(), content, plan.notes, audit=_audit(request, plan))
 
 

@@ -64,6 +64,19 @@ def loop_entry(model: ir.Model, file: str, of: str, data: Sequence[str], draws: 
     }
 
 
+def whole_entry(model: ir.Model, file: str, of: Sequence[str], data: Sequence[str]) -> dict[str, Any]:
+    """The manifest's entry of a graph that is made of several parts, whose data files it uses."""
+    return {
+        "file": file,
+        "data": list(data),
+        "of": list(of),
+        "opset": model.graph.opset_imports[""],
+        "ir_version": model.ir_version,
+        "inputs": [_port(v) for v in model.graph.inputs],
+        "outputs": [_port(v) for v in model.graph.outputs],
+    }
+
+
 def checkpoint_entry(account: Account) -> dict[str, Any]:
     """The manifest's entry of one checkpoint: its identity and its part of the ledger."""
     checkpoint = account.weights.checkpoint
@@ -95,6 +108,7 @@ def manifest(
         "chunk_seconds": {name: SECONDS_PER_CHUNK[name] for name in models if name in SECONDS_PER_CHUNK},
         "models": dict(models),
         "loops": dict(loops),
+        "whole": {},
         "checkpoints": list(checkpoints),
         "files": {f.name: {"bytes": f.size, "sha256": f.sha256} for f in files},
     }
@@ -128,7 +142,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise InputOutputError(
             f"{path} is not a manifest of format {FORMAT}", "convert again with this version"
         )
-    content.setdefault("loops", {})  # absent where an earlier version wrote it
+    for key in ("loops", "whole"):
+        content.setdefault(key, {})  # absent where an earlier version wrote it
     damage = _damage(content)
     if damage:
         raise InputOutputError(f"{path} is damaged: {damage}", "convert again with --force")
@@ -143,6 +158,7 @@ def _damage(content: Mapping[str, Any]) -> str | None:
         ("files", dict),
         ("chunk_seconds", dict),
         ("loops", dict),
+        ("whole", dict),
     )
     missing = [key for key, kind in parts if not isinstance(content.get(key), kind)]
     if missing:
@@ -150,11 +166,14 @@ def _damage(content: Mapping[str, Any]) -> str | None:
     files, models, checkpoints = content["files"], content["models"], content["checkpoints"]
     entries = [(name, entry, MODEL_KEYS) for name, entry in models.items()]
     entries += [(name, entry, LOOP_KEYS) for name, entry in content["loops"].items()]
+    entries += [(name, entry, LOOP_KEYS - {"draws"}) for name, entry in content["whole"].items()]
     for name, entry, keys in entries:
         if not isinstance(entry, dict) or not entry.keys() >= keys:
             return f"its entry of {name} is incomplete"
-        if entry.get("of", name) not in models:
-            return f"{name} is a loop around {entry['of']!r}, which it does not have"
+        of = entry.get("of", name)
+        for part in of if isinstance(of, list) else [of]:
+            if part not in models:
+                return f"{name} is a loop around {part!r}, which it does not have"
         strange = [f for f in (entry["file"], *entry["data"]) if f not in files or Path(f).name != f]
         if strange:
             return f"{name} names {strange[0]!r}, which is no file of the bundle"

@@ -26,6 +26,7 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     checkpoints = _checkpoints(old, new, models, kept)
     loops = {name: loop for name, loop in old["loops"].items() if loop["of"] in kept} | new["loops"]
     loops = dict(sorted(loops.items(), key=lambda item: _place((item[1]["of"], None))))
+    whole = {name: entry for name, entry in old["whole"].items() if kept.keys() >= set(entry["of"])}
     seconds, files = old["chunk_seconds"] | new["chunk_seconds"], old["files"] | new["files"]
     return {
         **old,
@@ -34,10 +35,11 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         "plugins": _plugins(old, new, models, checkpoints),
         "models": models,
         "loops": loops,
+        "whole": whole,
         "checkpoints": checkpoints,
         "files": {
             f: files[f]
-            for entry in (*models.values(), *loops.values())
+            for entry in (*models.values(), *loops.values(), *whole.values())
             for f in (entry["file"], *entry["data"])
         },
     }

@@ -19,6 +19,8 @@ LENGTHS = (1, 13, 100)
 """Time steps of the trial runs."""
 LOOP_STEPS = 3
 """Steps of the sampling loops' trial runs."""
+CHUNK_STEPS = 50
+"""Steps of the codes in a chunk of them."""
 SAMPLES_PER_STEP = 256
 """Audio samples for each step of a model that has no hop."""
 
@@ -48,7 +50,8 @@ def try_run(directory: Path) -> list[dict[str, Any]]:
     rows, content = [], read_manifest(directory)
     models = content["models"]
     loops = [{**e, "architecture": models[e["of"]]["architecture"]} for e in content["loops"].values()]
-    for entry in (*models.values(), *loops):
+    whole = [{**e, "architecture": _of_all(models, e["of"])} for e in content["whole"].values()]
+    for entry in (*models.values(), *loops, *whole):
         session = _session(directory / entry["file"])
         for batch, steps in ((1, LENGTHS[0]), (1, LENGTHS[2]), (3, LENGTHS[1])):
             feeds = _random_feeds(entry, batch, steps)
@@ -64,6 +67,12 @@ def try_run(directory: Path) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _of_all(models: dict[str, Any], parts: list[str]) -> dict[str, Any]:
+    """The sizes by which inputs of a graph of several parts are made: audio is of as many steps as its mask."""
+    sizes = {key: value for part in parts for key, value in models[part]["architecture"].items()}
+    return {**sizes, "min_samples": 0}
 
 
 def _session(path: Path) -> Any:
@@ -94,7 +103,7 @@ def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Ar
         "rows": steps
         * (architecture.get("n_codebooks", 1) - architecture.get("n_conditioning_codebooks", 0)),
     }
-    chosen = {"steps": LOOP_STEPS, "seed": 0}
+    chosen = {"steps": LOOP_STEPS, "seed": 0, "coarse_chunk": CHUNK_STEPS, "c2f_chunk": CHUNK_STEPS}
     feeds: dict[str, Array] = {}
     for port in entry["inputs"]:
         shape = [sizes.get(d, steps) if isinstance(d, str) else d for d in port["shape"]]

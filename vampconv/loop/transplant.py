@@ -1,4 +1,4 @@
-"""Copies of a transformer's nodes, for the body of a loop whose outer graph holds the weights."""
+"""Copies of a model's nodes, for a graph inside another that holds the weights."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from vampconv.loop.body import LoopBuilder
 
 
 class Transplant:
-    """A transformer that is called within another graph.
+    """A model that is called within another graph, once.
 
     Parameters
     ----------
     source
-        The transformer's graph, which stays as it is.
+        The model's graph, which stays as it is.
+    prefix
+        What its names begin with here, where there are several models.
 
     """
 
-    def __init__(self, source: ir.Graph) -> None:
-        self.source = source
-        self.values: dict[ir.Value, ir.Value] = {v: _copy(v) for v in source.initializers.values()}
+    def __init__(self, source: ir.Graph, prefix: str = "") -> None:
+        self.source, self.prefix = source, prefix
+        self.values: dict[ir.Value, ir.Value] = {v: _copy(v, prefix) for v in source.initializers.values()}
 
     @property
     def initializers(self) -> list[ir.Value]:
-        """Its constants, for the outermost graph; large ones refer to the transformer's data file."""
+        """Its constants, for the outermost graph; large ones refer to the model's data file."""
         return [self.values[v] for v in self.source.initializers.values()]
 
     def input(self, value: ir.Value) -> ir.Value:
-        """An input of the outermost graph that is passed on to the transformer."""
-        self.values[value] = _copy(value)
+        """An input of the outermost graph that is passed on to the model."""
+        self.values[value] = _copy(value, self.prefix)
         return self.values[value]
 
     def call(self, op: LoopBuilder, inputs: Mapping[str, ir.Value]) -> Any:
@@ -41,12 +43,12 @@ class Transplant:
             if (name := value.name or "") in inputs:
                 values[value] = inputs[name]
         for node in self.source:
-            op.nodes.append(_copy_node(node, values))
+            op.nodes.append(_copy_node(node, values, self.prefix))
         return values[self.source.outputs[0]]
 
 
-def _copy_node(node: ir.Node, values: dict[ir.Value, ir.Value]) -> ir.Node:
-    outputs = [_copy(v) for v in node.outputs]
+def _copy_node(node: ir.Node, values: dict[ir.Value, ir.Value], prefix: str) -> ir.Node:
+    outputs = [_copy(v, prefix) for v in node.outputs]
     values.update(zip(node.outputs, outputs, strict=True))
     return ir.Node(
         node.domain,
@@ -54,7 +56,7 @@ def _copy_node(node: ir.Node, values: dict[ir.Value, ir.Value]) -> ir.Node:
         _resolved(node.inputs, values),
         node.attributes.values(),
         outputs=outputs,
-        name=node.name,
+        name=prefix + (node.name or ""),
         metadata_props=dict(node.metadata_props),
     )
 
@@ -63,5 +65,6 @@ def _resolved(inputs: Iterable[ir.Value | None], values: dict[ir.Value, ir.Value
     return [None if v is None else values[v] for v in inputs]
 
 
-def _copy(value: ir.Value) -> ir.Value:
-    return ir.Value(name=value.name, type=value.type, shape=value.shape, const_value=value.const_value)
+def _copy(value: ir.Value, prefix: str) -> ir.Value:
+    name = prefix + (value.name or "")
+    return ir.Value(name=name, type=value.type, shape=value.shape, const_value=value.const_value)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from vampconv.optimize.opset import at_opset
 from vampconv.optimize.output import check_output, write_model, write_unchanged
-from vampconv.optimize.source import as_graph, external_tensors, obstacle, read
+from vampconv.optimize.source import as_graph, external_tensors, graphs_of, obstacle, read
 from vampconv.passes.pipeline import Options
 from vampconv.passes.raising import OLDEST_RAISED, LeftoverError, optimize_graph
 from vampconv.plugins import Plugin, load_plugins
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Size:
-    """Nodes of the main graph, and bytes of the model with its external data."""
+    """Nodes of the graph and of the graphs inside it, and bytes of the model with its external data."""
 
     nodes: int
     bytes: int
@@ -70,8 +70,15 @@ class Optimized:
         return (("before", self.before), ("after", self.after))
 
 
-def optimize(request: Request) -> Optimized:
+def optimize(request: Request, rules: Sequence[type[Rule]] | None = None) -> Optimized:
     """Optimise an ONNX model of any origin.
+
+    Parameters
+    ----------
+    request
+        What to optimise, and how.
+    rules
+        Those of the request, where they are known already, as for many models in turn.
 
     Raises
     ------
@@ -79,13 +86,13 @@ def optimize(request: Request) -> Optimized:
         With the exit code of its kind; the output is then as it was before.
 
     """
-    rules = request.rules()
+    rules = request.rules() if rules is None else rules
     check_output(request.output, force=request.force)
     proto = read(request.path)
     notes: list[str] = []
     if request.opset is not None:
         proto = at_opset(proto, request.opset, request.path)
-    before = Size(len(proto.graph.node), _bytes(proto))
+    before = Size(sum(len(graph.node) for graph in graphs_of(proto.graph)), _bytes(proto))
     opset = _opset(proto)
     found = _compiled(proto, request.path.parent, rules, notes)
     if found is None:
@@ -94,7 +101,8 @@ def optimize(request: Request) -> Optimized:
     model, fired = found
     files = write_model(model, request.output, external=_is_external(proto))
     size = sum((request.output.parent / name).stat().st_size for name in files)
-    return Optimized(request.output, files, opset, before, Size(len(list(model.graph)), size), fired, notes)
+    after = Size(sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph)), size)
+    return Optimized(request.output, files, opset, before, after, fired, notes)
 
 
 def _compiled(

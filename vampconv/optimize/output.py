@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 import onnx_ir as ir
@@ -19,6 +20,10 @@ LARGE = 1 << 30
 """Bytes of weights from which they lie in a file of their own; a protobuf message ends at twice as many."""
 EXTERNAL = 256
 """Constants of at least this many bytes go there."""
+ALIGNED = 4096
+"""Bytes whose multiples the data of a tensor begin at, so that they can be mapped into memory."""
+PIECE = 1 << 24
+"""Bytes copied at a time."""
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -47,16 +52,31 @@ def write_model(model: ir.Model, path: Path, *, external: bool) -> list[str]:
 
 def write_unchanged(proto: onnx.ModelProto, directory: Path, path: Path) -> list[str]:
     """Write the model as it is, its external data gathered in one file beside it."""
-    separate = any(True for _ in external_tensors(proto))
+    tensors = list(external_tensors(proto))
     with _staged(path) as (staging, data):
-        if separate:
-            onnx.load_external_data_for_model(proto, str(directory))
-            onnx.save_model(
-                proto, staging / path.name, save_as_external_data=True, location=data, size_threshold=EXTERNAL
-            )
-        else:
-            (staging / path.name).write_bytes(proto.SerializeToString(deterministic=True))
+        if tensors:
+            with (staging / data).open("wb") as gathered:
+                for tensor in tensors:
+                    _gather(tensor, directory, gathered, data)
+        (staging / path.name).write_bytes(proto.SerializeToString(deterministic=True))
         return _commit(staging, path, data)
+
+
+def _gather(tensor: onnx.TensorProto, directory: Path, gathered: BinaryIO, name: str) -> None:
+    """Copy the data of a tensor that lies elsewhere to the end of a file, and let it lie there."""
+    told = {entry.key: entry.value for entry in tensor.external_data}
+    source = directory / told["location"]
+    start = int(told.get("offset") or 0)
+    left = int(told.get("length") or source.stat().st_size - start)
+    gathered.write(bytes(-gathered.tell() % ALIGNED))
+    del tensor.external_data[:]
+    for key, value in (("location", name), ("offset", gathered.tell()), ("length", left)):
+        tensor.external_data.add(key=key, value=str(value))
+    with source.open("rb") as opened:
+        opened.seek(start)
+        while piece := opened.read(min(left, PIECE)):
+            gathered.write(piece)
+            left -= len(piece)
 
 
 @contextmanager

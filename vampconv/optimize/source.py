@@ -66,18 +66,19 @@ def obstacle(proto: onnx.ModelProto) -> str | None:
     """What the model holds that the rewriter's graphs cannot carry, or None."""
     if proto.training_info:
         return "it holds training information"
-    for graph in _graphs(proto.graph):
+    for graph in graphs_of(proto.graph):
         if graph.sparse_initializer:
             return "it holds sparse initializers"
     return None
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and the graphs inside it."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
+                yield from graphs_of(inner)
 
 
 def as_graph(proto: onnx.ModelProto, directory: Path) -> ir.Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
@@ -16,6 +17,10 @@ from vampconv.rewrite.trace import rules_of
 
 SMALL = 1 << 16
 """Bytes that a model may always grow by for a constant that is computed in advance."""
+
+
+DEAR = 1 << 28
+"""Bytes of constants from which on a value is left to be computed when the model runs, if the model may not grow."""
 
 
 class FoldedTensor(ir.LazyTensor):
@@ -52,7 +57,7 @@ def fold_constants(model: ir.Model, *, may_grow: bool = True) -> int:
     """
     graph = model.graph
     expressions: dict[ir.Value, Expression] = {
-        v: expression_of(v) for v in graph.initializers.values() if _is_number(v)
+        v: expression_of(v) for v in (*graph.initializers.values(), *_used_of_outer(graph)) if _is_number(v)
     }
     folded: list[ir.Node] = []
     for node in graph:
@@ -75,6 +80,11 @@ def fold_constants(model: ir.Model, *, may_grow: bool = True) -> int:
     return len(roots)
 
 
+def _used_of_outer(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Constants of the graphs around this one that its nodes use."""
+    return (v for node in graph for v in node.inputs if v is not None and v.graph is not graph)
+
+
 def _is_number(value: ir.Value) -> bool:
     """Whether a constant is of a type that is computed with here."""
     tensor = value.const_value
@@ -84,8 +94,10 @@ def _is_number(value: ir.Value) -> bool:
 
 
 def _fits(result: Expression, expressions: dict[ir.Value, Expression], gone: set[ir.Node]) -> bool:
-    """Whether the value is no larger than those constants below it that nothing else uses."""
+    """Whether the value is no larger than those constants below it that nothing else uses, nor dear to compute."""
     below = set(leaves(result))
+    if sum(leaf.tensor.nbytes for leaf in below) > DEAR:
+        return False
     freed = sum(
         leaf.tensor.nbytes
         for value, leaf in expressions.items()

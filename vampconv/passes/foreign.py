@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import onnx
 import onnx_ir as ir
 from onnx_ir.convenience import replace_all_uses_with
 
 from vampconv.dialect.builder import MODULE
 from vampconv.dialect.op import DOMAIN
+from vampconv.passes.inner import forget, inner_graphs, names_inside
 from vampconv.rewrite.trace import RULES
 
 WITH_METADATA = 10
@@ -63,16 +66,16 @@ def drop_unused(model: ir.Model) -> None:
     for node in reversed(list(graph)):
         is_known = node.domain == DOMAIN or (not node.domain and onnx.defs.has(node.op_type))
         if is_known and not any(v.uses() or v.is_graph_output() for v in node.outputs):
+            forget(node)
             graph.remove(node, safe=True)
     for name, value in list(graph.initializers.items()):
         if not (value.uses() or value.is_graph_input() or value.is_graph_output()):
             del graph.initializers[name]
 
 
-def finish(model: ir.Model, names: set[str]) -> None:
-    """Give names to what has none, or one of the `names` of inner graphs; drop our own notes where none may be."""
-    graph = model.graph
-    taken = {*names, *(v.name for v in (*graph.inputs, *graph.outputs))}
+def separate_names(graph: ir.Graph, outer: Set[str | None] = frozenset()) -> None:
+    """Give a name to each value that has none, or one that a graph inside or around its own has, too."""
+    taken = {*outer, *names_inside(graph), *(v.name for v in (*graph.inputs, *graph.outputs))}
     for value in list(graph.initializers.values()):
         if value.is_graph_input() or value.is_graph_output():
             continue
@@ -85,29 +88,18 @@ def finish(model: ir.Model, names: set[str]) -> None:
         for value in node.outputs:
             if not value.is_graph_output() and value.name != "":
                 value.name = _free(value.name or f"{node.op_type}_output", taken)
+    around = {*outer, *graph.initializers, *(v.name for v in graph.inputs)}
+    around |= {v.name for node in graph for v in node.outputs}
+    for body in inner_graphs(graph):
+        separate_names(body, around)
+
+
+def drop_notes(model: ir.Model) -> None:
+    """Drop our own notes on the nodes, those of rules only where the file's version has no place for them."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
         node.metadata_props.pop(MODULE, None)
         if model.ir_version is not None and model.ir_version < WITH_METADATA:
             node.metadata_props.pop(RULES, None)
-
-
-def inner_names(model: ir.Model) -> set[str]:
-    """The names that values of graphs inside the main graph have."""
-    nodes = (n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.graph is not model.graph)
-    names = {v.name or "" for node in nodes for v in node.outputs}
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for attribute in node.attributes.values():
-            if attribute.is_ref():
-                continue
-            graphs = (
-                [attribute.as_graph()]
-                if attribute.type is ir.AttributeType.GRAPH
-                else attribute.as_graphs()
-                if attribute.type is ir.AttributeType.GRAPHS
-                else []
-            )
-            for graph in graphs:
-                names |= {v.name or "" for v in (*graph.inputs, *graph.initializers.values())}
-    return names - {""}
 
 
 def _free(name: str, taken: set[str | None]) -> str:

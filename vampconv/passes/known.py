@@ -12,6 +12,7 @@ from onnx_ir.convenience import replace_all_uses_with
 
 from vampconv.dialect.builder import dims
 from vampconv.passes.constants import constant
+from vampconv.passes.inner import is_inner
 
 BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max"})
 SMALL = 64
@@ -84,9 +85,14 @@ def _of_constant(value: ir.Value) -> Known | None:
 
 
 def dimension(value: ir.Value, axis: int) -> Element:
-    """What stands for a dimension; the names that a file gives to its outputs' dimensions count for nothing."""
+    """What stands for a dimension.
+
+    The names that a file gives to its outputs' dimensions count for nothing, nor those inside a body, where a
+    name may stand for another size than outside or in the next iteration.
+    """
     size = (dims(value) or ())[axis]
-    is_told = isinstance(size, int) or (size is not None and not value.is_graph_output())
+    is_named = size is not None and not (value.is_graph_output() or is_inner(value.graph))
+    is_told = isinstance(size, int) or is_named
     return size if is_told else (value, axis)
 
 

@@ -10,7 +10,8 @@ from vampconv.dialect.op import DOMAIN
 from vampconv.errors import PluginError
 from vampconv.passes.constants import SINCE_INITIALIZERS, defaults_set_aside, lift_constants, sink_constants
 from vampconv.passes.fold import fold_constants
-from vampconv.passes.foreign import drop_casts, drop_unused, finish, inner_names, share
+from vampconv.passes.foreign import drop_casts, drop_notes, drop_unused, separate_names, share
+from vampconv.passes.inner import views
 from vampconv.passes.known import use_known_shapes
 from vampconv.passes.legalize import leftovers
 from vampconv.passes.pipeline import Options, Pass, State
@@ -47,16 +48,15 @@ class Normalize:
     """Constants are initializers, casts that do nothing are gone, and what shapes tell is written down."""
 
     def __call__(self, state: State) -> None:
-        lift_constants(state.model)
-        infer_what_is_known(state.model)
-        drop_casts(state.model)
-        use_known_shapes(state.model)
-        drop_unused(state.model)
-        fold_constants(state.model, may_grow=False)
-        share_constants(state.model)
-        share(state.model)
-        drop_unused(state.model)
-        infer_what_is_known(state.model)
+        for model in views(state.model):
+            lift_constants(model)
+        _infer(state.model)
+        for model in views(state.model):
+            drop_casts(model)
+            use_known_shapes(model)
+            drop_unused(model)
+        _tidy(state.model)
+        _infer(state.model)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,10 @@ class Rewrite:
     def __call__(self, state: State) -> None:
         options = state.options
         rules = [r for r in options.rules if r.stage is self.stage]
-        apply_rules(state.model, rules, opset=options.opset, target=options.target, log=state.log)
+        for model in views(state.model):
+            apply_rules(model, rules, opset=options.opset, target=options.target, log=state.log)
+            for domain, version in model.graph.opset_imports.items():
+                state.model.graph.opset_imports.setdefault(domain, version)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class CheckLowered:
     """No op of the dialect may be left."""
 
     def __call__(self, state: State) -> None:
-        if left := leftovers(state.model):
+        if left := [node for model in views(state.model) for node in leftovers(model)]:
             raising = {r.__name__ for r in state.options.rules if r.stage is Stage.RAISE}
             raise LeftoverError(left, {name for node in left for name in rules_of(node)} & raising)
 
@@ -86,7 +89,7 @@ class Infer:
     """Types and shapes, as far as ONNX's inference comes."""
 
     def __call__(self, state: State) -> None:
-        infer_what_is_known(state.model)
+        _infer(state.model)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,9 @@ class Fold:
     """Constants are folded where the file does not grow, for rules that look at their values."""
 
     def __call__(self, state: State) -> None:
-        fold_constants(state.model, may_grow=False)
-        drop_unused(state.model)
+        for model in views(state.model):
+            fold_constants(model, may_grow=False)
+            drop_unused(model)
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,22 @@ class Tidy:
     """Constants are folded where the file does not grow; equal computations are one; what nothing uses goes."""
 
     def __call__(self, state: State) -> None:
-        drop_unused(state.model)
-        fold_constants(state.model, may_grow=False)
-        share_constants(state.model)
-        share(state.model)
-        drop_unused(state.model)
+        for model in views(state.model):
+            drop_unused(model)
+        _tidy(state.model)
+
+
+def _tidy(model: ir.Model) -> None:
+    for view in reversed(views(model)):
+        fold_constants(view, may_grow=False)
+        share_constants(view)
+        share(view)
+        drop_unused(view)
+
+
+def _infer(model: ir.Model) -> None:
+    separate_names(model.graph)
+    infer_what_is_known(model)
 
 
 OPTIMIZE_PIPELINE: tuple[Pass, ...] = (
@@ -125,7 +140,9 @@ OPTIMIZE_PIPELINE: tuple[Pass, ...] = (
 
 
 def optimize_graph(model: ir.Model, options: Options) -> Log:
-    """Take a graph of any origin through the pipeline, in place.
+    """Take a graph of any origin, and the graphs inside it, through the pipeline, in place.
+
+    Functions of the model's own stay as they are.
 
     Raises
     ------
@@ -136,12 +153,13 @@ def optimize_graph(model: ir.Model, options: Options) -> Log:
 
     """
     state = State(model, options)
-    names = inner_names(model)
     with defaults_set_aside(model):
         for step in OPTIMIZE_PIPELINE:
             step(state)
-        finish(model, names)
+        separate_names(model.graph)
+        drop_notes(model)
         model.graph.opset_imports.pop(DOMAIN, None)
         if model.ir_version is not None and model.ir_version < SINCE_INITIALIZERS:
-            sink_constants(model)
+            for view in views(model):
+                sink_constants(view)
     return state.log

@@ -6,6 +6,7 @@ import onnx
 import onnx_ir as ir
 
 from vampconv.errors import PluginError
+from vampconv.passes.inner import bodies
 
 LARGE = 1024
 """Bytes of a constant that says nothing about shapes."""
@@ -44,14 +45,24 @@ def infer_what_is_known(model: ir.Model) -> None:
         inferred = onnx.shape_inference.infer_shapes(_without_weights(model, lazy=False), data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
         return
-    outputs = {v.name: v for node in model.graph for v in node.outputs if v.name}
-    for info in (*inferred.graph.value_info, *inferred.graph.output):
+    _take_over(model.graph, inferred.graph)
+
+
+def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
+    """Types and shapes of a graph and of the graphs inside it, from the same graph after inference."""
+    outputs = {v.name: v for node in graph for v in node.outputs if v.name}
+    for info in (*inferred.value_info, *inferred.output):
         if info.name not in outputs:
             continue
         found, value = ir.serde.deserialize_value_info_proto(info, None), outputs[info.name]
         value.type = found.type if value.type is None else value.type
         if not value.is_graph_output() or value.shape is None:
             value.shape = _more_precise(value.shape, found.shape)
+    for node, told in zip(graph, inferred.node, strict=True):
+        attributes = {a.name: a for a in told.attribute}
+        for name, index, body in bodies(node):
+            a = attributes[name]
+            _take_over(body, a.g if a.HasField("g") else a.graphs[index])
 
 
 def _more_precise(known: ir.Shape | None, found: ir.Shape | None) -> ir.Shape | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vampconv.errors import InputOutputError, UsageError
+from vampconv.play.staging import Claim, claim, sweep
 
 
 def numbered(path: Path, count: int) -> list[Path]:
@@ -21,6 +21,8 @@ def numbered(path: Path, count: int) -> list[Path]:
 
 class Outputs:
     """Files that are written under other names beside their own, and put in place together at the end.
+
+    What earlier writers left in the same directories, if they were killed, is removed.
 
     Parameters
     ----------
@@ -41,6 +43,7 @@ class Outputs:
     def __init__(self, paths: Sequence[Path], *, force: bool) -> None:
         self.force = force
         self.staged: dict[Path, Path] = {}
+        self.claims: dict[Path, Claim] = {}
         if len({Path(os.path.realpath(p)) for p in paths}) < len(paths):
             raise UsageError("two outputs are one file", "give each a name of its own")
         for path in paths:
@@ -50,20 +53,33 @@ class Outputs:
                 raise InputOutputError(f"{path} is a directory", "give a file")
             if os.path.lexists(path) and not force:
                 raise _stands(path)
+        for directory in {Path(os.path.realpath(path)).parent for path in paths}:
+            sweep(directory)
 
     def stage(self, path: Path) -> Path:
-        """Where to write what becomes a file."""
+        """Where to write what becomes a file.
+
+        Raises
+        ------
+        InputOutputError
+            If nothing can be written there.
+
+        """
         target = Path(os.path.realpath(path))
-        staged = target.with_name(f".{target.name[:100]}.vampconv-{secrets.token_hex(8)}{target.suffix}")
-        self.staged[target] = staged
-        return staged
+        try:
+            if target.parent not in self.claims:
+                self.claims[target.parent] = claim(target.parent)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        self.staged[target] = self.claims[target.parent].staged(target.name)
+        return self.staged[target]
 
     def write(self, path: Path, content: bytes) -> None:
         """Stage a whole file."""
         try:
             self.stage(path).write_bytes(content)
         except OSError as error:
-            raise InputOutputError(f"{path} cannot be written: {error.strerror}", "check the disk") from error
+            raise _unwritable(path, error) from error
 
     def place(self) -> None:
         """Put all in place."""
@@ -77,7 +93,6 @@ class Outputs:
             for target in placed if not self.force else ():
                 target.unlink(missing_ok=True)
             raise
-        self.staged.clear()
 
     def _move(self, staged: Path, target: Path) -> None:
         if self.force:
@@ -97,6 +112,8 @@ class Outputs:
         for staged in self.staged.values():
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
+        while self.claims:
+            self.claims.popitem()[1].release()
 
 
 @contextmanager
@@ -112,6 +129,10 @@ def outputs(paths: Sequence[Path], *, force: bool) -> Iterator[Outputs]:
 
 def _stands(path: Path) -> InputOutputError:
     return InputOutputError(f"{path} is there already", "give --force to replace it, or another name")
+
+
+def _unwritable(path: Path, error: OSError) -> InputOutputError:
+    return InputOutputError(f"{path} cannot be written: {error.strerror}", "check its path and the disk")
 
 
 def _sync(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,11 @@ class Pattern:
             yield from self._matcher.at(roots)
 
 
+@lru_cache(maxsize=1024)
+def _pattern_of(rule: type[Rule]) -> Any:
+    return onnxscript_pattern.Pattern(_as_onnxscript(rule))._target_pattern
+
+
 class _Matcher(onnxscript_pattern.SimplePatternMatcher):
     """onnxscript's matcher, for any number of roots, each a node of its own.
 
@@ -68,8 +73,7 @@ class _Matcher(onnxscript_pattern.SimplePatternMatcher):
     """
 
     def __init__(self, rule: type[Rule]) -> None:
-        built = onnxscript_pattern.Pattern(_as_onnxscript(rule))
-        super().__init__(built._target_pattern)
+        super().__init__(_pattern_of(rule))  # type: ignore[arg-type]
         self._choices: list[int] = []
         self._ways: list[int] = []
 
@@ -121,6 +125,8 @@ class _Matcher(onnxscript_pattern.SimplePatternMatcher):
         known = self._match.lookup_node(pattern_node)
         if known is not None:
             return known is node or self.fail("one node of the pattern stands for two of the graph", node)
+        if node.graph is not self._graph:
+            return self.fail("it is outside the body", node)
         identifier = node.domain, node.op_type
         if pattern_node.op_identifier()[:2] != identifier or not self._match_attributes(pattern_node, node):
             return self.fail(f"not {pattern_node.op} as in the pattern", node)

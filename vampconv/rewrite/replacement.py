@@ -124,9 +124,10 @@ def _take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, after: ir.Node) ->
     """
     producer = new.producer()
     added: list[ir.Node] = []
-    if old.is_graph_output() and (producer is None or new.is_graph_output()):
+    is_of_graph = producer is not None and producer.graph is graph
+    if old.is_graph_output() and (not is_of_graph or new.is_graph_output()):
         identity = ir.node("Identity", [new])
-        graph.insert_after(producer if producer is not None and producer.graph is graph else after, identity)
+        graph.insert_after(producer if producer is not None and is_of_graph else after, identity)
         new, added = identity.outputs[0], [identity]
     if new.name is None or old.is_graph_output():
         new.name = old.name

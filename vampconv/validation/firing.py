@@ -5,7 +5,7 @@ The side before is computed in float64 by the ops' meanings, the one after as it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,28 +18,18 @@ from vampconv.rewrite.execute import REFUSALS, interpret
 from vampconv.rewrite.matcher import Occurrence
 from vampconv.validation.inputs import Plan, UnknownInputError, draw, plans, ranges
 from vampconv.validation.judge import judge
+from vampconv.validation.meaning import UNDEFINED, Meaning, first_line, says_nothing, widened
 from vampconv.validation.record import RuleRecord
 from vampconv.validation.replacement import Replacement
 from vampconv.validation.sizes import Known, Sizes
 from vampconv.validation.subgraph import Constants, cut, free_values
 
-UNDEFINED: tuple[type[Exception], ...] = (
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a meaning raises on inputs for which it is not defined."""
 LARGEST = 1 << 27
 """Elements of the constants of one firing; with more, it is not checked."""
 CHEAP = 1 << 18
 """Elements that a firing may read and put out and still be checked on more than one plan."""
 READING = 8
 """How much more an element that is read costs than one that is put out."""
-MOVES = 8
-ROUNDING = 2.0**-23
 
 
 class NotCheckedError(Exception):
@@ -85,7 +75,7 @@ class Firing:
         drawn = [v for v in self.free if v not in fixed]
         weights = sum(a.size for a in fixed.values())
         todo = self._plans(workable, drawn, weights) if drawn else plans(workable)[:1]
-        meaning = _Meaning(*cut(self.nodes, self.outputs, self.opset), fixed)
+        meaning = Meaning(*cut(self.nodes, self.outputs, self.opset), fixed)
         replacement: Replacement | None = None
         compared, why = 0, ""
         for turn, plan in enumerate(todo):
@@ -157,7 +147,7 @@ class Firing:
 
     def _sample(
         self,
-        meaning: _Meaning,
+        meaning: Meaning,
         drawn: Sequence[ir.Value],
         fixed: Mapping[ir.Value, Array],
         plan: Plan,
@@ -174,7 +164,7 @@ class Firing:
             except UNDEFINED as error:
                 why = why or f"its meaning is not defined on the inputs that were drawn: {first_line(error)}"
                 continue
-            if reason := _says_nothing(truths):
+            if reason := says_nothing(truths):
                 why = why or reason
                 continue
             return feeds, truths
@@ -187,7 +177,7 @@ class Firing:
         results: Sequence[Array],
         truths: Sequence[Array],
         known: Sequence[Known | None],
-        meaning: _Meaning,
+        meaning: Meaning,
         feeds: Mapping[ir.Value, Array],
     ) -> None:
         for index, (result, truth) in enumerate(zip(results, truths, strict=True)):
@@ -202,57 +192,9 @@ class Firing:
                 record.largest_error, record.worst = verdict.error, place
 
 
-class _Meaning:
-    """What the graph before computes, in float64."""
-
-    def __init__(
-        self, model: ir.Model, names: Mapping[ir.Value, str], fixed: Mapping[ir.Value, Array]
-    ) -> None:
-        self.model, self.names = model, names
-        self.fixed = {v: widened(a) for v, a in fixed.items() if v in names}
-
-    def __call__(self, feeds: Mapping[ir.Value, Array]) -> list[Array]:
-        every = {**self.fixed, **{v: widened(a) for v, a in feeds.items()}}
-        with np.errstate(all="ignore"):
-            return interpret(self.model, {name: every[v] for v, name in self.names.items()})
-
-    def moved(self, feeds: Mapping[ir.Value, Array], output: int) -> Iterator[Array]:
-        """One output again, for inputs and constants that are moved by a rounding of float32."""
-        random = np.random.default_rng(0)
-        for _ in range(MOVES):
-            every = {**self.fixed, **{v: widened(a) for v, a in feeds.items()}}
-            moved = {name: _nudged(every[v], random) for v, name in self.names.items()}
-            yield interpret(self.model, moved)[output]
-
-
-def widened(array: Array) -> Array:
-    """Reals as float64."""
-    return array.astype(np.float64) if array.dtype.kind in "fV" else array
-
-
-def _nudged(array: Array, random: np.random.Generator) -> Array:
-    signs = random.choice((-1.0, 1.0), array.shape)
-    return np.asarray(array * (1 + ROUNDING * signs)) if array.dtype.kind == "f" else array
-
-
-def _says_nothing(truths: Iterable[Array]) -> str:
-    """Why nothing can be compared with these truths, if so."""
-    if not any(t.size for t in truths):
-        return "it gives no element to compare"
-    if not any(np.isfinite(t).any() if t.dtype.kind == "f" else t.size for t in truths):
-        return "its meaning is not finite on the inputs that were drawn"
-    return ""
-
-
 def _declared(value: ir.Value, known: Known | None, truth: Array) -> np.dtype[np.generic]:
     """The type that a value must have; float32 for reals of which nothing is said."""
     dtype = known.dtype if known is not None else value.dtype
     if dtype is not None:
         return dtype.numpy()
     return np.dtype(np.float32) if truth.dtype.kind == "f" else truth.dtype
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an exception says, or its kind."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

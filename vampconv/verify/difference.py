@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 TINY = 1e-10
 """Norms down to here can be taken in float32: squares of what matters do not underflow."""
-BLOCK = 1 << 18
-"""Elements taken at a time: few enough to stay in the processor's cache."""
+BLOCK = 3 << 13
+"""Elements taken at a time: few enough to stay in the processor's cache, and for torch to stay in one thread."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def _in_float32(found: Tensor, truth: Tensor) -> Difference | None:
             return None
         most = _magnitude(other)
         if most > farthest:
-            farthest, worst = most, start + int(other.abs_().argmax())
+            place = np.argmax(other.abs_().numpy())  # torch takes ten times as long
+            farthest, worst = most, start + int(place)
         largest = max(largest, _magnitude(part))
     return Difference(distance / norm, worst, isfinite=True, largest=largest) if norm > TINY else None
 

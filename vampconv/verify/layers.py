@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ BATCH = 1 << 28
 """Bytes of them whose truth is held."""
 AT_ONCE = 1 << 29
 """Bytes of tapped values that are held at a time."""
+WORKERS = 2
+"""Values that are compared at a time."""
 
 
 class PartVerifier:
@@ -117,11 +121,11 @@ class PartVerifier:
             side.run(self.anchors, feeds, list(outputs.values()))
         for name in unfounded(self.anchors, self.truth.record):
             self._problem(f"output {name} is not said to be what the reference puts out")
-        self.levels = {
-            name: relative(self.rival.known[name], value)
-            for name, value in self.truth.known.items()
-            if value.is_floating_point() and value.shape == self.rival.known[name].shape
-        }
+        near, exact = self.rival.known, self.truth.known
+        names = [n for n, x in exact.items() if x.is_floating_point() and x.shape == near[n].shape]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            errors = pool.map(lambda name: relative(near[name], exact[name]), names)
+            self.levels = dict(zip(names, errors, strict=True))
         self.rival.forget(but=(".", "encoder"))
         if self.layerwise:
             for group in taps.chunks(feeds, AT_ONCE, outputs):
@@ -139,9 +143,10 @@ class PartVerifier:
         places = self.anchors.places
         names = [name for name in group if name in places]
         exact = self._values(self.truth, names)
-        for name in exact:
-            level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
-            measured = compare(group[name], exact[name], self.levels.get(name), level)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            measure = partial(self._compare_one, group, exact)
+            compared = dict(zip(exact, pool.map(measure, exact), strict=True))
+        for name, (level, measured) in compared.items():
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
             self.result.comparisons.append(_row(places[name], case, measured))
@@ -155,6 +160,13 @@ class PartVerifier:
             for other, _ in places[name].stands_for:
                 if other not in self.truth.record.values:
                     self._problem(f"{name} is said to be {other}, which the reference has not")
+
+    def _compare_one(
+        self, group: Mapping[str, Array], exact: Mapping[str, Tensor], name: str
+    ) -> tuple[float, Measured]:
+        """The largest error of torch in what a value is made of, and how far the value is from its truth."""
+        level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
+        return level, compare(group[name], exact[name], self.levels.get(name), level)
 
     def _own_level(self, name: str, truth: Tensor) -> float:
         """The error of torch in a value that only the graph has."""

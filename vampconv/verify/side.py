@@ -51,7 +51,7 @@ class Reference:
         key = _digest(kept, feeds, outputs) if self.remembers else b""
         if key not in self._runs:
             with recording(self.model, kept) as record:
-                record.values |= self.subject.run(self.model, feeds, outputs)
+                record.give(self.subject.run(self.model, feeds, outputs))
             if not self.remembers:
                 return record
             self._runs[key] = record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vampconv.errors import VerificationError
+from vampconv.verify.spill import Spill
 
 
 @dataclass
@@ -34,20 +35,34 @@ class Record:
     calls: list[str] = field(default_factory=list)
     same: dict[str, str] = field(default_factory=dict)
     """Calls whose output is the very tensor that an earlier call put out, or their own input; and its name."""
-    _ids: set[int] = field(default_factory=set)
-    """Of the tensors in `values`."""
+    spill: Spill = field(default_factory=Spill)
+    _stored: dict[int, tuple[ReferenceType[Tensor], Tensor]] = field(default_factory=dict)
+    """What is kept of a tensor, by the identity that it has while it lives."""
     _makers: dict[int, tuple[ReferenceType[Tensor], str]] = field(default_factory=dict)
 
     def put(self, name: str, value: object) -> None:
         """Keep a tensor, or each of a sequence of them."""
         parts = value if isinstance(value, (tuple, list)) else (value,)
         for index, part in enumerate(parts):
-            whole = f"{name}#{index}" if index else name
-            if isinstance(part, Tensor) and (
-                self.kept is None or whole in self.kept or id(part) in self._ids
-            ):
-                self.values[whole] = part
-                self._ids.add(id(part))
+            if isinstance(part, Tensor):
+                self._put(f"{name}#{index}" if index else name, part)
+
+    def give(self, outputs: Mapping[str, Tensor]) -> None:
+        """Keep the outputs of the whole, as what they are known as already, if they are."""
+        for name, tensor in outputs.items():
+            known = self._known(tensor)
+            self.values[name] = tensor if known is None else known
+
+    def _put(self, name: str, tensor: Tensor) -> None:
+        known = self._known(tensor)
+        if self.kept is None or name in self.kept or known is not None:
+            self.values[name] = self.spill.keep(tensor) if known is None else known
+            self._stored[id(tensor)] = ref(tensor), self.values[name]
+
+    def _known(self, tensor: Tensor) -> Tensor | None:
+        """What is kept of that very tensor, if anything is."""
+        origin, stored = self._stored.get(id(tensor), (None, None))
+        return stored if origin is not None and origin() is tensor else None
 
     def called(self, path: str, taken: object, output: object) -> None:
         """Note a module's call."""

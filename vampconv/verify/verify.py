@@ -188,6 +188,7 @@ def quick(
     *,
     rules: Sequence[Path] = (),
     enable: Sequence[str] = (),
+    plugins: Sequence[Plugin] = (),
 ) -> None:
     """The outputs of some parts on short inputs, and all their weights.
 
@@ -204,6 +205,7 @@ def quick(
         parts=parts,
         rule_directories=rules,
         enable=enable,
+        plugins=plugins,
     )
     found = verify(request)
     if found.verdict is Verdict.FAIL:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from vampconv_rules.attention import RaiseAttention, RaiseHeadsFirstAttention
 from vampconv_rules.film import RaiseFiLM
-from vampconv_rules.gated_gelu import (
+from vampconv_rules.gated_gelu import RaiseSizedSplitGatedGELU, RaiseSlicedGatedGELU, RaiseSplitGatedGELU
+from vampconv_rules.linear import RaisePointwiseConv
+from vampconv_rules.nearest_code import RaiseNearestCode, RaiseUnitRows
+from vampconv_rules.relative_bias import RaisePositionBias, RaiseT5Bias
+from vampconv_rules.requantize import RaiseRequantize
+from vampconv_rules.rms_norm import RaiseRMSNorm
+from vampconv_rules.snake import RaiseFoldedSnake, RaiseSnake
+from vampconv_rules.tanh_gelu import (
     ClassicTanhGELU,
-    RaiseSizedSplitGatedGELU,
-    RaiseSlicedGatedGELU,
-    RaiseSplitGatedGELU,
     RaiseTanhGELU,
     RaiseTanhGELUHalvedFactor,
     RaiseTanhGELUHalvedLast,
     StandardTanhGELU,
 )
-from vampconv_rules.linear import RaisePointwiseConv
-from vampconv_rules.relative_bias import RaisePositionBias, RaiseT5Bias
-from vampconv_rules.rms_norm import RaiseRMSNorm
-from vampconv_rules.snake import RaiseFoldedSnake, RaiseSnake
-from vampconv_rules.vector_quantize import RaiseNearestCode, RaiseRequantize, RaiseUnitRows
 from vampconv_rules.weight_norm import RaiseScaledUnits, RaiseWeightNorm
 
 from vampconv.dialect import vamp

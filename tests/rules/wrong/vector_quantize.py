@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from vampconv_rules.vector_quantize import FoldRequantization, GatherCodes, NearestByProduct
+from vampconv_rules.decode_codes import GatherCodes
+from vampconv_rules.nearest_code import NearestByProduct
+from vampconv_rules.requantize import FoldRequantization
 
 from .variant import also, unguarded, wrong
 

@@ -9,6 +9,7 @@ from scipy.stats import power_divergence
 
 from tests.runtime.recordings import GeneratorNoise
 from vampconv.errors import BadInputError
+from vampconv.noise import Noise
 from vampconv.runtime.sampling import Sampling
 from vampconv.runtime.sampling.tokens import AT_ONCE, draw
 
@@ -52,13 +53,21 @@ def test_no_temperature_is_one(temperature):
     )
 
 
+@pytest.mark.parametrize("seed", [0, 7, 2**61])
+def test_frequencies_of_a_seed(seed):
+    """Of the draws that the command line makes, not only of those of numpy's generator."""
+    wanted = softmax(LOGITS.astype(np.float64) / 0.8)
+    assert g_test(frequencies(Noise(seed), temperature=0.8), wanted) > 0.001
+
+
 def test_frequencies_after_top_p():
     assert g_test(frequencies(GeneratorNoise(3), top_p=0.8), truncated(0.8)) > 0.001
 
 
 @pytest.mark.parametrize("wrong", [1.03, 0.97])
 def test_the_test_would_see_a_temperature_off_by_three_percent(wrong):
-    assert g_test(frequencies(GeneratorNoise(1)), softmax(LOGITS.astype(np.float64) / wrong)) < 1e-6
+    for noise in (GeneratorNoise(1), Noise(0)):
+        assert g_test(frequencies(noise), softmax(LOGITS.astype(np.float64) / wrong)) < 1e-6
 
 
 class Uniform(GeneratorNoise):
@@ -66,6 +75,16 @@ class Uniform(GeneratorNoise):
 
     def exponential(self, step, batch, rows, vocab):
         return self._random(step).random((batch, rows, vocab), np.float32) + np.float32(1e-9)
+
+
+def kept(count):
+    """Probabilities of so many most probable tokens."""
+    p = softmax(LOGITS.astype(np.float64))
+    return np.where(p >= np.sort(p)[-count], p, 0) / np.sort(p)[-count:].sum()
+
+
+def test_frequencies_after_top_k():
+    assert g_test(frequencies(Noise(3), top_k=9), kept(9)) > 0.001
 
 
 def test_the_test_would_see_uniform_draws():

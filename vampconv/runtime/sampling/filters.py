@@ -37,7 +37,7 @@ def keep_top_p(logits: Logits, mass: float) -> None:
     descending = np.sort(logits, axis=-1)[:, ::-1]
     probabilities = np.exp(descending - descending[:, :1])
     probabilities /= probabilities.sum(axis=-1, keepdims=True)
-    before = np.cumsum(probabilities, axis=-1, dtype=np.float32)[:, :-1]
+    before = _sums(probabilities)[:, :-1]
     kept = 1 + (before <= np.float32(mass)).sum(axis=-1)
     least = np.take_along_axis(descending, kept[:, None] - 1, axis=-1)
     for row in np.flatnonzero((logits >= least).sum(axis=-1) > kept):
@@ -61,7 +61,7 @@ def keep_typical(logits: Logits, mass: float, least: int) -> None:
     entropy = (entropy * probabilities).sum(axis=-1, keepdims=True)
     distance = np.abs(information - entropy)
     order = np.argsort(distance, axis=-1, kind="stable")
-    mass_so_far = np.cumsum(np.take_along_axis(probabilities, order, axis=-1), axis=-1, dtype=np.float32)
+    mass_so_far = _sums(np.take_along_axis(probabilities, order, axis=-1))
     last = np.minimum((mass_so_far < np.float32(mass)).sum(axis=-1), logits.shape[-1] - 1)
     ordered = np.take_along_axis(distance, order, axis=-1)
     removed = ordered > np.take_along_axis(ordered, last[:, None], axis=-1)
@@ -69,3 +69,8 @@ def keep_typical(logits: Logits, mass: float, least: int) -> None:
     scattered = np.empty_like(removed)
     np.put_along_axis(scattered, order, removed, axis=-1)
     logits[scattered] = REMOVED
+
+
+def _sums(probabilities: Logits) -> Logits:
+    """Cumulative sums of each row: in float64, rounded to float32, as in the original."""
+    return np.cumsum(probabilities, axis=-1, dtype=np.float64).astype(np.float32)
