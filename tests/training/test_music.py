@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from evaluate import CLIPS
+from train import SONGS
 from training.codec import CODEC
 from training.data import HELD_OUT_SEEDS, TRAINING_SEEDS, crops, songs
 from training.instruments import SAMPLE_RATE, Timbre, hat, kick, note, snare
-from training.music import GRID, LEVEL_DB, MAJOR, MINOR, STEPS, TONICS, Song, render
+from training.music import GRID, LOUDNESS, STEPS, Song, render
+from vampconv.runtime.audio.loudness import loudness
 
 PLAIN = Timbre(harmonics=1, tilt=1.0, attack=0.01, decay=1.0, damping=0.0)
 
@@ -21,7 +24,7 @@ def test_a_piece_has_its_length_and_level(seed):
     assert piece.dtype == np.float32
     assert np.isfinite(piece).all()
     assert np.abs(piece).max() <= 1
-    assert 20 * np.log10(np.sqrt(np.mean(piece.astype(np.float64) ** 2))) == pytest.approx(LEVEL_DB, abs=0.5)
+    assert loudness(piece[None], SAMPLE_RATE) == pytest.approx(LOUDNESS, abs=0.1)
 
 
 def test_a_seed_is_a_piece():
@@ -31,6 +34,10 @@ def test_a_seed_is_a_piece():
 
 def test_held_out_pieces_are_not_trained_on():
     assert not set(TRAINING_SEEDS) & set(HELD_OUT_SEEDS)
+    trained = songs(TRAINING_SEEDS[:SONGS], 4.0)
+    for piece in songs(HELD_OUT_SEEDS[:CLIPS], 4.0):
+        apart = (trained - piece).square().sum((1, 2)) / piece.square().sum()
+        assert apart.min() > 0.2
 
 
 @pytest.mark.parametrize("frequency", [62.5, 220.0, 468.75, 880.0])
@@ -43,13 +50,9 @@ def test_a_note_has_its_pitch(frequency):
 
 @pytest.mark.parametrize("degree", range(15))
 def test_held_notes_repeat_on_the_grid(degree):
-    """Whatever the key, within forty frames, so that a codec of that hop sees them again."""
-    for tonic in TONICS:
-        for scale in (MAJOR, MINOR):
-            song = Song(np.random.default_rng(0))
-            song.tonic, song.scale = tonic, scale
-            periods = song.frequency(degree) * GRID / SAMPLE_RATE * np.arange(1, 41)
-            assert np.abs(periods - np.round(periods)).min() < 1e-9
+    """Within four frames, so that a codec of that hop sees them again."""
+    periods = Song(np.random.default_rng(0)).frequency(degree) * GRID / SAMPLE_RATE * np.arange(1, 5)
+    assert np.abs(periods - np.round(periods)).min() < 1e-9
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -67,7 +70,7 @@ def test_everything_begins_on_the_grid_and_comes_round(seed):
 def test_harmonics_stay_below_half_the_sample_rate():
     bright = Timbre(harmonics=40, tilt=0.0, attack=0.001, decay=10.0, damping=0.0)
     spectrum = np.abs(np.fft.rfft(note(bright, 660.0, 1.0))) ** 2
-    high = int(7800 / (SAMPLE_RATE / 2) * len(spectrum))
+    high = int(3900 / (SAMPLE_RATE / 2) * len(spectrum))
     assert spectrum[high:].sum() < 1e-3 * spectrum.sum()
 
 
@@ -83,11 +86,11 @@ def test_the_grid_is_the_hop_of_the_codec():
     assert CODEC.sample_rate == SAMPLE_RATE
 
 
-def test_crops_are_stretches_of_the_songs():
+def test_crops_are_stretches_of_the_songs_on_the_grid():
     audio = songs(range(2), 1.0)
-    cut = crops(audio, 5, 4000, torch.Generator().manual_seed(0))
-    assert cut.shape == (5, 1, 4000)
+    cut = crops(audio, 5, 2048, torch.Generator().manual_seed(0))
+    assert cut.shape == (5, 1, 2048)
     for crop in cut[:, 0]:
-        windows = audio[:, 0].unfold(-1, 4000, 1)
+        windows = audio[:, 0].unfold(-1, 2048, GRID)
         cosine = torch.nn.functional.cosine_similarity(windows, crop, dim=-1)
         assert cosine.max() > 0.99999

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck
 
+from training.beginning import begin_as_transform, untrained
+from training.codec import CODEC
+from training.data import songs
 from training.masks import random_mask, training_mask
 from training.quantizer import quantize, revive, start
 from training.schedule import rate_at
 from training.snake import FastSnake, _Snake, hasten, restore
 from training.spectral import stft_distance
+from training.transformer import COARSE, COARSE_TO_FINE
+from training.transformer import untrained as untrained_transformer
 from vampconv.reference.lac_layers import Snake
 from vampconv.reference.lac_quantizer import ResidualVectorQuantize
 
@@ -97,6 +103,47 @@ def test_rows_that_are_not_used_start_anew(quantizer, latents):
     changed = (before[1] != after[1]).any(1)
     assert changed.nonzero().tolist() == [[5]]
     assert (after[1][5] == trained.latents[1][0].T).all(1).any()
+
+
+def test_a_codec_begins_as_a_transform():
+    audio = songs(range(3), 2.048)
+    model = untrained(CODEC, 0)
+    begin_as_transform(model, audio, generator())
+    with torch.no_grad():
+        z = model.encoder(audio)
+        found = model.decode(z)
+    assert z.shape[1:] == (CODEC.latent_channels, audio.shape[-1] // CODEC.hop)
+    assert (found - audio).square().sum() < 0.1 * audio.square().sum()
+
+
+def test_a_row_is_chosen_by_distance_at_every_loudness(quantizer, latents):
+    """Not by the angle alone: most latents get the row nearest to them, after the projection."""
+    book = quantizer.quantizers[0]
+    with torch.no_grad():
+        projected = book.in_proj(latents.T[None])
+        nearest = torch.cdist(projected[0].T, book.codebook.weight).argmin(1)
+        assert (book.nearest(projected)[0] == nearest).float().mean() > 0.95
+        assert projected[0, -1].std() < 1e-5
+
+
+def test_a_transformer_begins_with_an_eye_on_what_is_near():
+    tables = [torch.randn(64, 16, generator=generator(i)) + 5 for i in range(3)]
+    sizes = {"embedding_dim": 64, "vocab_size": 64, "latent_dim": 16, "n_heads": 4, "n_layers": 1}
+    for config in (
+        replace(COARSE, n_codebooks=3, **sizes),
+        replace(COARSE_TO_FINE, n_codebooks=3, n_conditioning_codebooks=1, **sizes),
+    ):
+        model = untrained_transformer(config, tables, 0)
+        bias = model.transformer.layers[0].self_attn.relative_attention_bias(20).detach()
+        offsets = [int(bias[9, :, head].argmax()) - 9 for head in range(4)]
+        assert offsets == [-1, 1, -2, 2]
+        codes = torch.randint(64, (2, 3, 50), generator=generator())
+        with torch.no_grad():
+            embedded = model.embedding(model.latents(codes))
+            scores = model.classifier(embedded).unflatten(1, (64, config.n_predict))
+        assert embedded.mean().abs() < 0.1
+        right = scores.argmax(1) == codes[:, config.n_conditioning_codebooks :]
+        assert right.float().mean() > 0.5
 
 
 def test_masks_follow_the_schedule():

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.codec import CODEC, CodecPlan, train_codec, untrained
+from training.beginning import untrained
+from training.codec import CODEC, CodecPlan, train_codec
 from training.data import songs
 from training.files import save
 from training.masks import random_mask
@@ -36,7 +37,7 @@ SMALL = {
     "coarse": replace(COARSE, n_codebooks=2, **SIZES),
     "c2f": replace(COARSE_TO_FINE, n_codebooks=4, n_conditioning_codebooks=2, **SIZES),
 }
-PLAN = CodecPlan(steps=16, alone=8, batch=4, samples=2048, rate=5e-3, patience=3)
+PLAN = CodecPlan(together=10, decoding=6, batch=4, samples=2048, patience=3)
 QUICK = TransformerPlan(steps=80, batch=8, frames=24, rate=2e-2)
 
 
