@@ -126,9 +126,9 @@ def _join(
     for entry in twin["tensors"]:
         before = by_name.get(entry["name"], {})
         uses = [u for u in before.get("uses", []) if any(_is_of(e["file"], u) for e in kept.values())]
-        if uses and entry["fate"] == Fate.NOT_REQUESTED:
+        if uses and (entry["fate"] == Fate.NOT_REQUESTED or before["fate"] == Fate.USED):
             entry["fate"] = before["fate"]
-            del entry["reason"]
+            entry.pop("reason", None)
         if uses:
             together = [*entry.get("uses", []), *uses]
             entry["uses"] = sorted(together, key=lambda use: files.index(use.partition(":")[0]))

@@ -10,7 +10,8 @@ from vampconv.runtime.audio.mel import mel_bank
 FRAME = 2048
 """Samples of a spectrum."""
 MOST_COLUMNS = 1200
-LEAST_POWER = 1e-10
+LEAST_LEVEL = -100.0
+"""Decibels of what is quieter, and of silence."""
 AT_ONCE = 256
 
 Floats = NDArray[np.float32]
@@ -31,8 +32,9 @@ def spectrogram(audio: Floats, sample_rate: int) -> Floats:
         places = centres[start : start + AT_ONCE, None] + np.arange(FRAME)
         spectra = np.fft.rfft(padded[places] * window, axis=-1)
         powers = bank @ (np.abs(spectra) ** 2).astype(np.float32).T
-        levels[:, start : start + AT_ONCE] = 10 * np.log10(np.maximum(powers, LEAST_POWER))
-    return levels
+        with np.errstate(divide="ignore"):
+            levels[:, start : start + AT_ONCE] = 10 * np.log10(powers)
+    return np.maximum(levels, LEAST_LEVEL)
 
 
 def band_of(hertz: float, sample_rate: int) -> float:
