@@ -12,7 +12,7 @@ import pytest
 from vampconv.convert import Request, convert
 from vampconv.inspect.bundle import try_run
 
-from ..common import OPSETS, manifest
+from ..common import OPSETS, graphs, manifest
 from .conftest import Vamp, session
 from .numpy_loop import Options
 
@@ -22,14 +22,6 @@ LOOPS = {"vamp": "coarse", "vamp_replay": "coarse", "vamp_c2f": "c2f", "vamp_c2f
 @pytest.fixture(scope="module")
 def both(workshop):
     return workshop.bundle("coarse", "c2f", "codec")
-
-
-def graphs(graph):
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from graphs(attribute.g)
 
 
 @pytest.mark.parametrize("opset", OPSETS)

@@ -6,16 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from ..common import graphs
 from . import bodies
 from .running import optimized, random_feeds, same_numbers
-
-
-def graphs(graph):
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from graphs(attribute.g)
 
 
 def types(graph):

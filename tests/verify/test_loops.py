@@ -15,7 +15,7 @@ from vampconv.verify.result import PartResult, Verdict
 from vampconv.verify.sampling import Draws, Loop, Settings
 from vampconv.verify.side import Reference
 
-from ..common import manifest
+from ..common import graphs, manifest
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +61,10 @@ def test_without_a_clear_case_the_clearest_is_taken(golden, bundle, monkeypatch)
     assert [(c.wrong, c.tokens) for c in found] == [(0, 208)] * 2
 
 
-def nodes(graph):
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from nodes(attribute.g)
-
-
 def of_type(model, op_type):
-    return [n for n in nodes(model.graph) if n.op_type == op_type and n.name.startswith("/loop")]
+    return [
+        n for g in graphs(model.graph) for n in g.node if n.op_type == op_type and n.name.startswith("/loop")
+    ]
 
 
 def constant(model, array):
@@ -106,7 +100,7 @@ def loose_threshold(model):
 
 def linear_schedule(model):
     floor = of_type(model, "Floor")[0]
-    mul = next(n for n in nodes(model.graph) if floor.input[0] in n.output)
+    mul = next(n for g in graphs(model.graph) for n in g.node if floor.input[0] in n.output)
     mul.input[0] = next(n.output[0] for n in of_type(model, "Div"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import onnx_ir as ir
 
 from vampconv.loop.body import MODULE
+from vampconv.passes.inner import bodies
 from vampconv.rewrite.trace import module_of
 
 
@@ -21,7 +22,7 @@ def name_loop(model: ir.Model, weights: Sequence[ir.Value], constants: Sequence[
         return f"{name}.{number}" if number else name
 
     for inner, node in _nodes(graph, f"/{MODULE}"):
-        for value in (v for body in _bodies(node).values() for v in body.inputs):
+        for value in (v for _, _, body in bodies(node) for v in body.inputs):
             value.name = free(value.name or "")
         if module_of(node) == MODULE:
             node.name = free(f"{inner}/{node.op_type}")
@@ -39,10 +40,5 @@ def _nodes(graph: ir.Graph, path: str) -> Iterator[tuple[str, ir.Node]]:
     """Every node of the graph and of those inside it, with the path of its graph."""
     for node in graph:
         yield path, node
-        for name, body in _bodies(node).items():
+        for name, _, body in bodies(node):
             yield from _nodes(body, f"{path}/{name}")
-
-
-def _bodies(node: ir.Node) -> dict[str, ir.Graph]:
-    """The graphs inside a node, by the names of its attributes."""
-    return {a.name: a.as_graph() for a in node.attributes.values() if a.type is ir.AttributeType.GRAPH}
