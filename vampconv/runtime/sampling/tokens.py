@@ -63,11 +63,7 @@ def draw(
     flat = logits.reshape(-1, vocab)
     tokens = np.zeros(batch * rows, np.int64)
     probabilities = np.zeros(batch * rows, np.float32)
-    noise: DrawsOfRows | None
-    if isinstance(exponential, np.ndarray):
-        noise = exponential.reshape(-1, vocab).__getitem__
-    else:
-        noise = exponential
+    noise = _by_row(exponential)
     chosen = np.arange(batch * rows) if masked is None else np.flatnonzero(masked)
     step = max(1, AT_ONCE // vocab)
     parts = [chosen[start : start + step] for start in range(0, len(chosen), step)]
@@ -82,6 +78,13 @@ def draw(
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(one, parts))
     return tokens.reshape(batch, rows), probabilities.reshape(batch, rows)
+
+
+def _by_row(exponential: Floats | DrawsOfRows | None) -> DrawsOfRows | None:
+    """Draws as a function of the numbers of rows."""
+    if isinstance(exponential, np.ndarray):
+        return exponential.reshape(-1, exponential.shape[-1]).__getitem__
+    return exponential
 
 
 def _draw(block: Floats, noise: Floats | None, options: Sampling) -> tuple[Tokens, Floats]:
