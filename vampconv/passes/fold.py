@@ -155,5 +155,5 @@ def _shape(
     output = onnx.helper.make_tensor_value_info("y", int(result_dtype(op_type, arguments)), None)
     graph = onnx.helper.make_graph([node], "constant", infos, [output], initializer=constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     return tuple(d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim)
