@@ -27,7 +27,7 @@ from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
-from vampconv.verify.result import Case, PartResult, Verdict, Verification
+from vampconv.verify.result import Case, LoopCheck, PartResult, Verdict, Verification
 from vampconv.verify.side import References
 from vampconv.verify.subjects import Subject
 from vampconv.verify.weights import check_weights
@@ -131,7 +131,6 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
         hashes, problems = hashing.result()
     problems += [*located.problems, *differences]
-    weights = check_weights(bundle, manifest, located, plugins)
     total, done = len(cases) * len(manifest["models"]), 0
 
     def count(more: int) -> None:
@@ -140,34 +139,35 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         advance(done, total)
 
     results: dict[str, PartResult] = {}
-    for recipe in recipes(manifest):
-        with ExitStack() as stack:
-            opened = open_recipe(recipe, located, plugins, stack)
-            drafts = {d.part: d for d in make_drafts(opened.inputs, stack)[0]}
-            subjects = {s.part: s for s in find_subjects(opened.inputs, plugins)}
-            for part, file in recipe.files.items():
-                if part not in subjects:
-                    problems.append(f"{part} cannot be verified: its checkpoints make no such part")
-                    continue
-                verifier = PartVerifier(
-                    References(subjects[part]),
-                    bundle / file,
-                    layerwise=request.layerwise or request.bisect,
-                    threads=request.threads,
-                    advance=count,
-                )
-                results[part] = verifier.run(cases)
-                results[part].weights = weights.get(part, [])
-                around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
-                references = verifier.references
-                checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
-                results[part].loops = list(checker.run(around))
-                if part == "decoder" and request.audio is not None:
-                    from vampconv.verify.listening import listen  # scipy takes a second to import
+    with ThreadPoolExecutor(1) as pool:
+        weights = pool.submit(check_weights, bundle, manifest, located, plugins)
+        for recipe in recipes(manifest):
+            with ExitStack() as stack:
+                opened = open_recipe(recipe, located, plugins, stack)
+                drafts = {d.part: d for d in make_drafts(opened.inputs, stack)[0]}
+                subjects = {s.part: s for s in find_subjects(opened.inputs, plugins)}
+                for part, file in recipe.files.items():
+                    if part not in subjects:
+                        problems.append(f"{part} cannot be verified: its checkpoints make no such part")
+                        continue
+                    verifier = PartVerifier(
+                        References(subjects[part]),
+                        bundle / file,
+                        layerwise=request.layerwise or request.bisect,
+                        threads=request.threads,
+                        advance=count,
+                    )
+                    results[part] = verifier.run(cases)
+                    results[part].loops = _loops(verifier, bundle, manifest, request)
+                    if part == "decoder" and request.audio is not None:
+                        from vampconv.verify.listening import listen  # scipy takes a second to import
 
-                    listen(request.audio, verifier.references, bundle, results, request.audio_directory)
-                if request.bisect:
-                    find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
+                        listen(request.audio, verifier.references, bundle, results, request.audio_directory)
+                    if request.bisect:
+                        find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
+        for part, checks in weights.result().items():
+            if part in results:
+                results[part].weights = checks
     if request.audio is not None and "decoder" not in results:
         raise UsageError("--audio needs a bundle with encoder and decoder", "convert the codec as well")
     return Verification(
@@ -179,6 +179,15 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         manifest["checkpoints"],
         time.perf_counter() - start,
     )
+
+
+def _loops(
+    verifier: PartVerifier, bundle: Path, manifest: dict[str, Any], request: Request
+) -> list[LoopCheck]:
+    """The loop graphs around a part."""
+    part, references = verifier.result.part, verifier.references
+    around = {name: loop for name, loop in manifest["loops"].items() if loop["of"] == part}
+    return list(LoopVerifier(bundle, references.exact, request.threads, references.near).run(around))
 
 
 def quick(
