@@ -27,10 +27,11 @@ from vampconv.verify.loops import LoopVerifier
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
-from vampconv.verify.result import Case, LoopCheck, PartResult, Verdict, Verification
+from vampconv.verify.result import Case, PartResult, Verdict, Verification
 from vampconv.verify.side import References
 from vampconv.verify.subjects import Subject
 from vampconv.verify.weights import check_weights
+from vampconv.verify.whole import check_whole
 
 LENGTHS = (1, 13, 100)
 BATCHES = (1, 2)
@@ -158,16 +159,13 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                         advance=count,
                     )
                     results[part] = verifier.run(cases)
-                    results[part].loops = _loops(verifier, bundle, manifest, request)
-                    if part == "decoder" and request.audio is not None:
-                        from vampconv.verify.listening import listen  # scipy takes a second to import
-
-                        listen(request.audio, verifier.references, bundle, results, request.audio_directory)
+                    _check_around(verifier, bundle, manifest, request, results)
                     if request.bisect:
                         find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
-        for part, checks in weights.result().items():
-            if part in results:
-                results[part].weights = checks
+        for part in results:
+            results[part].weights = weights.result().get(part, [])
+    if "decoder" in results:  # the last part of a whole graph
+        results["decoder"].loops += check_whole(bundle, manifest, request.threads)
     if request.audio is not None and "decoder" not in results:
         raise UsageError("--audio needs a bundle with encoder and decoder", "convert the codec as well")
     return Verification(
@@ -181,13 +179,22 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     )
 
 
-def _loops(
-    verifier: PartVerifier, bundle: Path, manifest: dict[str, Any], request: Request
-) -> list[LoopCheck]:
-    """The loop graphs around a part."""
+def _check_around(
+    verifier: PartVerifier,
+    bundle: Path,
+    manifest: dict[str, Any],
+    request: Request,
+    results: dict[str, PartResult],
+) -> None:
+    """Check what is made of a part: the loop graphs around it, and sound."""
     part, references = verifier.result.part, verifier.references
     around = {name: loop for name, loop in manifest["loops"].items() if loop["of"] == part}
-    return list(LoopVerifier(bundle, references.exact, request.threads, references.near).run(around))
+    checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
+    results[part].loops = list(checker.run(around))
+    if part == "decoder" and request.audio is not None:
+        from vampconv.verify.listening import listen  # scipy takes a second to import
+
+        listen(request.audio, references, bundle, results, request.audio_directory)
 
 
 def quick(
