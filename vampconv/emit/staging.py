@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vampconv.emit.exchange import pending, sync
+from vampconv.emit.exchange import pending
+from vampconv.files.disk import sync
 
 _LONGEST_NAME = 200
 _NO_LOCKS = frozenset(

@@ -7,8 +7,8 @@ import secrets
 import numpy as np
 from numpy.typing import NDArray
 
+from vampconv.files.outputs import Outputs, outputs
 from vampconv.play.clock import Clock
-from vampconv.play.outputs import Outputs, outputs
 from vampconv.play.request import Request
 from vampconv.play.result import Output, Result
 from vampconv.play.sound import check_suffix

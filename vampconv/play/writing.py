@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vampconv.files.outputs import Outputs, numbered
 from vampconv.play.arrays import tokens_file
-from vampconv.play.outputs import Outputs, numbered
 from vampconv.play.request import Request
 from vampconv.play.result import Output
 from vampconv.play.sound import sound_writer
