@@ -44,6 +44,14 @@ class Names:
         return [*self.audio, *self.tokens, *self.plots]
 
 
+def require_room(request: Request, vampnet: VampNet, found: Source, names: Names, files: Outputs) -> None:
+    """Raise an error if the WAV files do not fit on the disk; how long others will be is not known before."""
+    rows, _, time = found.codes.shape
+    each = rows * time * request.time_stretch_factor * vampnet.hop * 4
+    needed = sum(each for path in names.audio if path.suffix.lower() == ".wav")
+    files.require_room(needed, each if needed else 0)
+
+
 @dataclass(frozen=True)
 class Take:
     """One output: its tokens, and what was kept of those before."""
