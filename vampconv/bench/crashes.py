@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -124,6 +125,7 @@ class Stage:
     def _work(self) -> int:
         """The command, in the child: its results go nowhere, its errors into a file."""
         os.chdir(self.place)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         for number, path in ((1, Path(os.devnull)), (2, self.errors)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
         code = run(cli, list(self.case.arguments))

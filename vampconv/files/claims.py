@@ -83,18 +83,29 @@ def claim(directory: Path) -> Claim:
         If nothing can be written there.
 
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     while True:
         token = secrets.token_hex(8)
-        path = _lock_of(directory, token)
-        descriptor = os.open(path, flags, 0o666)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # A sweeper that saw the file before it was locked has taken it away.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.lstat()):
-                return Claim(directory, token, descriptor)
-        os.close(descriptor)
+        try:
+            descriptor = _locked(_lock_of(directory, token))
+        except BaseException:
+            with suppress(OSError):
+                _lock_of(directory, token).unlink(missing_ok=True)
+            raise
+        if descriptor is not None:
+            return Claim(directory, token, descriptor)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock of a new file; None if that is gone again."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # A sweeper that saw the file before it was locked has taken it away.
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 def sweep(directory: Path) -> None:
