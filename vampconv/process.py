@@ -23,8 +23,6 @@ class Terminated(BaseException):
 def run(command: click.Group, arguments: list[str] | None) -> int:
     """Run a command line; return its exit code, after one line on stderr for an error."""
     signal.signal(signal.SIGTERM, _terminate)
-    # ONNX Runtime would leave a file in the user's home, write to stderr where it cannot, and report to its maker.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     _open_standard_streams()
     logging.basicConfig(handlers=[logging.NullHandler()])  # libraries' complaints are not for the user
     return _guarded(command, arguments)

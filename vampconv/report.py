@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
+from vampconv.inspect.check import BundleCheck
 from vampconv.optimize import Optimized
 from vampconv.validation.record import RuleRecord
 
@@ -151,6 +152,16 @@ def show_bundle(console: Console, content: Mapping[str, Any]) -> None:
         console.print(f"[bold]{entry['file']}[/bold]")
         _show_tensors(console, entry["initializers"], "computed as", "expression")
     show_ledger(console, content)
+
+
+def show_check(console: Console, found: BundleCheck) -> None:
+    """Whether the files of a bundle are as they were written."""
+    table = Table("file", "bytes", "sha256", "", title=_plain(found.bundle), title_justify="left")
+    for file in found.files:
+        size = "-" if file.bytes is None else f"{file.bytes:,}"
+        table.add_row(_plain(file.file), size, file.sha256 or "-", _plain(file.state))
+    console.print(table)
+    console.print(f"all are compared with vampconv.json, sha256 {found.manifest_sha256}")
 
 
 def show_runs(console: Console, rows: list[dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from vampconv.emit.merge import merge
 from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
+from vampconv.files.disk import require_room
 from vampconv.opsets import OLDEST
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.validation.record import RuleRecord
@@ -135,6 +136,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
             plan = make_plan(inputs, options, stack, audit=request.audit)
+            _require_room(plan, directory, request)
             written = _for_each_part(
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
@@ -171,6 +173,15 @@ def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[
     for checkpoint in plan.checkpoints():
         checkpoint.verify()
     return results
+
+
+def _require_room(plan: Plan, directory: Path, request: Request) -> None:
+    """Raise an error if the bundle does not fit on the disk, beside the one that it replaces."""
+    sizes = {f"{part.name}.onnx.data": part.bytes for part in plan.parts}
+    if request.add and (request.bundle() / MANIFEST).exists():
+        standing = read_manifest(request.bundle())["files"]
+        sizes = {name: entry["bytes"] for name, entry in standing.items()} | sizes
+    require_room(directory, sum(sizes.values()), max(sizes.values(), default=0))
 
 
 def _audit(request: Request, plan: Plan) -> Mapping[str, Sequence[RuleRecord]] | None:
