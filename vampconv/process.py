@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from vampconv.errors import InputOutputError, UsageError, VampconvError
+from vampconv.errors import InputOutputError, LimitError, UsageError, VampconvError
 
 
 class Terminated(BaseException):
@@ -57,7 +57,7 @@ def _guarded(command: click.Group, arguments: list[str] | None) -> int:
         path = error.ctx.command_path if error.ctx else "vampconv"
         return _fail(UsageError(error.format_message().rstrip("."), f"see `{path} --help`"))
     except MemoryError:
-        return _fail(VampconvError("out of memory", "free some, or convert one model at a time"))
+        return _fail(LimitError("out of memory", "free some, or convert one model at a time"))
     except Exception as error:
         if os.environ.get("VAMPCONV_TRACEBACK"):
             raise
@@ -85,6 +85,10 @@ def _unforeseen(error: Exception) -> VampconvError:
         _drop_results()
         where = f" ({error.filename})" if error.filename else ""
         return InputOutputError(f"{error.strerror or error}{where}", "check the path and the disk")
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return LimitError(
+            "no more threads can be started", "free memory, or raise the limits (ulimit -u, -v)"
+        )
     told = f"{type(error).__name__}: {error}"
     return VampconvError(f"a bug: {told}", "run again with VAMPCONV_TRACEBACK=1 and report it")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -19,6 +20,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 
 import click
@@ -34,6 +37,7 @@ FAULTS = ("SIGKILL", "EIO", "ENOSPC", "SIGINT", "SIGTERM")
 CODES = {"EIO": {6}, "ENOSPC": {6}, "SIGINT": {130}, "SIGTERM": {143}, "SIGKILL": {-9}}
 REMOVING = frozenset({"unlink", "unlinkat", "rmdir", "chmod", "fchmod", "fchmodat"})
 """Calls whose failure may leave something for the next run to remove."""
+NUMBER = re.compile(rb"\d+(\.\d+)?(e-?\d+)?")
 Tree = dict[str, bytes]
 
 
@@ -59,16 +63,22 @@ class Stage:
         self.errors = place / "stderr"
         self.before.mkdir(parents=True)
         case.prepare(self.before)
-        self.old = tree(self.before)
+        self.old = self._tree(self.before)
         self._reset()
         self.clean = self._run(Fault())
         if self.clean.code:
             raise RuntimeError(f"{case.name} fails without a fault: {self.errors.read_text()}")
-        self.new = tree(self.place)
-        self._run(Fault())
-        self.newer = tree(self.place)
+        self.new = self._tree(self.place)
         if self.new == self.old or any(is_hidden(name) for name in self.new):
             raise RuntimeError(f"{case.name} changes nothing, or leaves something")
+
+    @cached_property
+    def newer(self) -> Tree:
+        """What stands when the command was run twice: it may give another name to a file that lies beside another."""
+        self._reset()
+        for _ in range(2):
+            self._run(Fault())
+        return self._tree(self.place)
 
     def trial(self, fault: Fault) -> Trial:
         """Let something go wrong, and see what stands after it and after the next run."""
@@ -83,9 +93,14 @@ class Stage:
         again = self._run(Fault())
         if again.code:
             found.problems.append(f"the next run ended with {again.code}: {self.errors.read_text().strip()}")
-        elif (after := tree(self.place)) != (self.newer if found.outcome == "new" else self.new):
+        elif (after := self._tree(self.place)) != self.new and (
+            found.outcome != "new" or after != self.newer
+        ):
             found.problems.append(f"after the next run: {differing(after, self.new)}")
         return found
+
+    def _tree(self, root: Path) -> Tree:
+        return tree(root, timed=self.case.timed)
 
     def _judge_end(self, found: Trial) -> None:
         told = self.errors.read_text()
@@ -95,7 +110,7 @@ class Stage:
             found.problems.append(f"it told: {told.strip()}")
 
     def _judge_tree(self, found: Trial) -> None:
-        left = tree(self.place)
+        left = self._tree(self.place)
         hidden = sorted(filter(is_hidden, left))
         cleaned = found.fault.kind == "SIGKILL" or (found.call and found.call.name in REMOVING)
         if hidden and not cleaned:
@@ -106,7 +121,7 @@ class Stage:
             if self.case.exchange and visible(left) not in (self.old, self.new):
                 found.problems.append("neither stands before the next run")
             recover(self.place / self.case.bundle)
-        settled = tree(self.place)
+        settled = self._tree(self.place)
         found.outcome = "old" if settled == self.old else "new" if settled == self.new else "neither"
         if found.outcome == "neither":
             found.problems.append(f"neither stands: {differing(settled, self.old)}")
@@ -133,9 +148,10 @@ class Stage:
         return code
 
 
-def tree(root: Path) -> Tree:
-    """All files below a directory."""
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+def tree(root: Path, *, timed: bool = False) -> Tree:
+    """All files below a directory; if they tell of times, without their numbers."""
+    found = {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+    return {name: NUMBER.sub(b"#", content) if timed else content for name, content in found.items()}
 
 
 def is_hidden(name: str) -> bool:
@@ -177,53 +193,52 @@ def unflushed(calls: Sequence[Call]) -> list[str]:
     return problems + [f"{path} was not flushed at the end" for path in sorted(unsynced)]
 
 
-def sweep_case(
-    case: Case, place: Path, faults: Sequence[str], choose: Callable[[int], Sequence[int]]
-) -> Iterator[Trial]:
+def sweep_case(case: Case, place: Path, choose: Callable[[int], Sequence[Fault]]) -> Iterator[Trial]:
     """All trials of a case.
 
     Parameters
     ----------
     case, place
         And an empty directory for it.
-    faults
-        Which.
     choose
-        Given how many calls there are, those to try, from 1.
+        Given how many calls there are, the faults to try.
 
     """
     stage = Stage(case, place)
     for problem in unflushed(stage.clean.calls):
         yield Trial(case.name, Fault(), None, 0, "new", [problem])
-    for at in choose(len(stage.clean.calls)):
-        for kind in faults:
-            yield stage.trial(Fault(at, kind))
+    for fault in choose(len(stage.clean.calls)):
+        yield stage.trial(fault)
 
 
-def sample(seed: int, amount: int) -> Callable[[int], Sequence[int]]:
-    """Some of the calls; 0: all."""
-    draw = random.Random(seed)
-    return lambda count: (
-        sorted(draw.sample(range(1, count + 1), min(amount, count))) if amount else range(1, count + 1)
-    )
+def drawn(seed: int, amount: int, kinds: Sequence[str]) -> Callable[[int], Sequence[Fault]]:
+    """So many faults, drawn by chance, of all kinds in turn from one case to the next; 0: all that there are."""
+    draw, kind = random.Random(seed), cycle(kinds)
+
+    def choose(count: int) -> Sequence[Fault]:
+        if amount:
+            return [Fault(draw.randint(1, count), next(kind)) for _ in range(amount)]
+        return [Fault(at, kind) for at in range(1, count + 1) for kind in kinds]
+
+    return choose
 
 
 @click.command()
 @click.argument("golden", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--case", "wanted", multiple=True, help="Only this one [all].")
-@click.option("--calls", default=0, help="So many calls of each case, drawn by chance [all].")
+@click.option("--trials", default=0, help="So many of each case, drawn by chance [all].")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--fault", "faults", multiple=True, type=click.Choice(FAULTS), help="[all]")
-def main(golden: Path, wanted: Sequence[str], calls: int, seed: int, faults: Sequence[str]) -> None:
-    """Let every command crash at every call that writes."""
-    failed = 0
+def main(golden: Path, wanted: Sequence[str], trials: int, seed: int, faults: Sequence[str]) -> None:
+    """Let every command crash at every call that writes; exit status 1 if something else stands then."""
+    failed, all_runs, choose = 0, 0, drawn(seed, trials, faults or FAULTS)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory).resolve()
         for case in cases(golden.resolve(), place / "inputs"):
             if wanted and case.name not in wanted:
                 continue
             start, counts, runs = time.perf_counter(), Counter[str](), 0
-            for trial in sweep_case(case, place / case.name, faults or FAULTS, sample(seed, calls)):
+            for trial in sweep_case(case, place / case.name, choose):
                 runs += trial.call is not None
                 counts[f"{trial.fault.kind} {trial.outcome}"] += trial.call is not None
                 failed += bool(trial.problems)
@@ -231,7 +246,8 @@ def main(golden: Path, wanted: Sequence[str], calls: int, seed: int, faults: Seq
                     click.echo(f"  {trial.fault.kind} at {trial.fault.at}, {trial.call}: {problem}")
             told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count)
             click.echo(f"{case.name}: {runs} runs in {time.perf_counter() - start:.0f} s: {told}")
-    click.echo(f"{failed} failed")
+            all_runs += runs
+    click.echo(f"{all_runs} runs, {failed} failed")
     sys.exit(failed > 0)
 
 

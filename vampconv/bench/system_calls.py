@@ -15,7 +15,7 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 MACHINES = {"x86_64": (0, 317), "aarch64": (1, 277)}
 """Which column of `CALLS` a machine has, and the number of ``seccomp`` there."""
 RECEIVE, SEND = 0xC0502100, 0xC0182101
-NOTIFY, ALLOW = 0x7FC00000, 0x7FFF0000
+SOCKET = (41, 198)
+NOTIFY, ALLOW, KILL = 0x7FC00000, 0x7FFF0000, 0x80000000
 AT_FDCWD = (1 << 32) - 100
 LONGEST_PATH = 4096
 
@@ -158,20 +159,29 @@ def _child(work: Callable[[], int], theirs: socket.socket) -> None:
 
 def _listen() -> int:
     """Let all calls of this process that write be asked for; the descriptor to answer at."""
-    column, seccomp = MACHINES[platform.machine()]
-    numbers = [entry[column] for entry in CALLS.values()]
-    present = [n for n in numbers if isinstance(n, int)]
+    column = MACHINES[platform.machine()][0]
+    numbers = (entry[column] for entry in CALLS.values())
+    return _filter([number for number in numbers if isinstance(number, int)], NOTIFY, flags=8)
+
+
+def forbid_sockets() -> None:
+    """Let this process, and all that it starts, be killed where it makes a socket, whether in Python or not."""
+    _filter([SOCKET[MACHINES[platform.machine()][0]]], KILL)
+
+
+def _filter(numbers: Sequence[int], answer: int, flags: int = 0) -> int:
+    """Give an answer to some calls from now on; a descriptor, if the flags ask for a listener."""
     program = [(0x20, 0, 0, 0)]
-    program += [(0x15, len(present) - place, 0, number) for place, number in enumerate(present)]
-    program += [(0x06, 0, 0, ALLOW), (0x06, 0, 0, NOTIFY)]
+    program += [(0x15, len(numbers) - place, 0, number) for place, number in enumerate(numbers)]
+    program += [(0x06, 0, 0, ALLOW), (0x06, 0, 0, answer)]
     content = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program), ctypes.addressof(content)))
     library = ctypes.CDLL(None, use_errno=True)
     library.prctl(38, 1, 0, 0, 0)  # no new privileges
-    listener: int = library.syscall(seccomp, 1, 8, ctypes.byref(header))
-    if listener < 0:
-        raise OSError(ctypes.get_errno(), "calls cannot be watched")
-    return listener
+    result: int = library.syscall(MACHINES[platform.machine()][1], 1, flags, ctypes.byref(header))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "the system does not let calls be watched")
+    return result
 
 
 @dataclass
