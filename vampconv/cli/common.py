@@ -42,6 +42,24 @@ class Sizes(ParamType[Sequence[int]]):
             self.fail(f"{value!r} is not a list of whole numbers like 1,13,100", param, ctx)
 
 
+class Names(click.ParamType[Sequence[str]]):
+    """Some of the names in `known`, with commas between them; ``none`` is none of them."""
+
+    name = "name,name,…"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[str]:
+        if not isinstance(value, str):
+            return value
+        names = [name for name in value.split(",") if name not in ("", "none")]
+        for name in names:
+            if name not in self.known:
+                self.fail(f"there is no {name!r}; there are {', '.join(self.known)}", param, ctx)
+        return list(dict.fromkeys(names))
+
+
 def console() -> Any:
     """A rich console on stdout, wide enough for tables where it is not a terminal."""
     from rich.console import Console
@@ -67,13 +85,11 @@ EXTRA = {
 """Modules of the extra ``verify``, by the names that people know them by."""
 
 
-def require_extra() -> None:
-    """Raise an error if something is not installed that verification needs."""
+def require_extra(what: str = "verification") -> None:
+    """Raise an error if something is not installed that verification, or what goes by its means, needs."""
     missing = [name for module, name in EXTRA.items() if find_spec(module) is None]
     if missing:
-        raise UsageError(
-            f"verification needs {' and '.join(missing)}", "pip install 'vampconv[verify]' brings it"
-        )
+        raise UsageError(f"{what} needs {' and '.join(missing)}", "pip install 'vampconv[verify]' brings it")
 
 
 @contextmanager
