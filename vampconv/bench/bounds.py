@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from vampconv.bench.process import Measurement, measure
+from vampconv.bench.process import Run, measure
 from vampconv.files.disk import require_room
 
 LIMITED = """
@@ -42,18 +42,18 @@ def limited(command: Sequence[str], limit: int) -> list[str]:
     return [sys.executable, "-c", LIMITED, str(limit), sys.executable, *command]
 
 
-def reading(checkpoint: Path) -> Measurement:
+def reading(checkpoint: Path) -> Run:
     """Read every tensor of a checkpoint, and every checksum."""
     return measure(limited(["-c", READING, str(checkpoint)], READING_LIMIT))
 
 
-def converting(folder: Path) -> Measurement:
+def converting(folder: Path) -> Run:
     """Convert a checkpoint with its codec's tables."""
     paths = [str(folder / "coarse.pth"), "--codec", str(folder / "codec.pth"), "-o", str(folder / "out")]
     return measure(limited(["-m", "vampconv", "convert", *paths], CONVERTING_LIMIT))
 
 
-def checking(folder: Path) -> Measurement:
+def checking(folder: Path) -> Run:
     """Compare the bundle with its hashes."""
     return measure(limited(["-m", "vampconv", "inspect", str(folder / "out"), "--check"], CONVERTING_LIMIT))
 
