@@ -83,8 +83,8 @@ def _swap_journalled(
     """Replace by two renames; `journal` lets `roll` finish them after a crash."""
     mine = staging.stat().st_ino
     with ExitStack() as undo:
-        descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         undo.callback(_roll_back, mine, target, staging, aside, journal)
+        descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             json.dump({"staging": staging.name, "aside": aside.name}, file)
             file.flush()
