@@ -15,6 +15,7 @@ from vampconv.bench.whole import conversion
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import InputOutputError, UsageError
 from vampconv.frontend.families import TRANSFORMER
+from vampconv.plugins import load_plugins
 from vampconv.runtime.bundle import Bundle
 from vampconv.verify.locate import find_checkpoints
 
@@ -59,8 +60,13 @@ def make(
     ------
     InputOutputError
         If that fails.
+    UsageError
+        If there is no such target.
 
     """
+    plugins = load_plugins()
+    for _, target in variants:
+        plugins.target(target)
     files = {"codec.pth"}.union(*(NEEDED.get(part, set()) for part in parts))
     if sweep and "coarse" in parts:
         files |= set(SMALLER)
