@@ -141,6 +141,8 @@ def show_checkpoint(console: Console, facts: Mapping[str, Any]) -> None:
         graph = facts["graph"]
         console.print(f"graph: {graph['nodes']} nodes, {graph['initializers']} initializers")
         console.print("rules: " + ", ".join(f"{name} × {count}" for name, count in graph["rules"].items()))
+    for warning in facts["warnings"]:
+        console.print(f"[bold]warning[/bold]: {_plain(warning)}")
     if "problem" in facts:
         console.print(f"[bold]cannot be converted[/bold]: {_plain(facts['problem'])}")
 

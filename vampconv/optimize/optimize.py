@@ -11,9 +11,10 @@ import onnx
 import onnx_ir as ir
 
 from vampconv.files.outputs import Outputs, outputs
+from vampconv.model_files import external_tensors
 from vampconv.optimize.opset import at_opset
 from vampconv.optimize.output import check_output, write_model, write_unchanged
-from vampconv.optimize.source import as_graph, external_tensors, graphs_of, obstacle, read
+from vampconv.optimize.source import as_graph, graphs_of, obstacle, read
 from vampconv.passes.pipeline import Options
 from vampconv.passes.raising import OLDEST_RAISED, LeftoverError, optimize_graph
 from vampconv.plugins import Plugin, load_plugins

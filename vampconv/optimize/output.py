@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 from vampconv.errors import BadInputError, InputOutputError, UsageError
 from vampconv.files.outputs import Outputs, unwritable
-from vampconv.optimize.source import external_tensors, read
+from vampconv.model_files import external_tensors
+from vampconv.optimize.source import read
 
 LARGE = 1 << 30
 """Bytes of weights from which they lie in a file of their own; a protobuf message ends at twice as many."""

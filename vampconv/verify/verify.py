@@ -18,6 +18,7 @@ from vampconv.convert.inputs import Inputs
 from vampconv.convert.plan import make_drafts
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import UsageError, VerificationError
+from vampconv.model_files import check_bundled
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.runtime.bundle import find_bundle
 from vampconv.verify.bisect import Bisection, find_causes
@@ -122,6 +123,8 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
     start, cases = time.perf_counter(), request.cases()
     bundle = find_bundle(request.bundle)
     manifest = _only(request.parts, read_manifest(bundle))
+    for entry in (*manifest["models"].values(), *manifest["loops"].values()):
+        check_bundled(bundle / entry["file"], manifest["files"])
     plugins = load_plugins(
         directories=request.rule_directories, enable=request.enable, plugins=request.plugins
     )
