@@ -23,6 +23,7 @@ from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
 from vampconv.files.disk import require_room
 from vampconv.opsets import OLDEST
+from vampconv.passes.pipeline import FULL
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.validation.record import RuleRecord
 
@@ -61,6 +62,9 @@ class Request:
     loras: Sequence[Path] = ()
     opset: int = OLDEST
     target: str = "portable"
+    precision: str = FULL
+    keep: Sequence[str] = ()
+    """What stays in float32 all the same, as patterns of `rewrite.keep.Keep`."""
     rule_directories: Sequence[Path] = ()
     enable: Sequence[str] = ()
     disable: Sequence[str] = ()
@@ -119,7 +123,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
     """
     with ExitStack() as stack:
         plugins = request.in_use()
-        options = plugins.options(request.opset, request.target)
+        options = plugins.options(request.opset, request.target, request.precision, request.keep)
         inputs = open_inputs(request.paths, request.codec, request.loras, stack, plugins.frontends)
         if request.dry_run:
             check_output(request.bundle(), replace=request.force or request.add)
@@ -200,7 +204,7 @@ def _describe(
     models, around, more = {}, {}, []
     for part, own in zip(plan.parts, files, strict=True):
         entry = model_entry(
-            part.model, own, part.architecture, part.log.counts(), part.weights, request.target
+            part.model, own, part.architecture, part.log.counts(), part.weights, part.compiled_for()
         )
         models[part.name] = entry
         for name, loop, file in make_loops(part, entry["data"], directory) if request.loops else ():

@@ -23,7 +23,7 @@ def infer_shapes(model: ir.Model) -> None:
         If the graph is not well typed.
 
     """
-    outputs = {v.name: v for node in model.graph for v in node.outputs}
+    outputs = {v.name: v for node in model.graph if not node.domain for v in node.outputs}
     for value in outputs.values():
         if not value.is_graph_output():
             value.shape = None
@@ -101,8 +101,11 @@ def _without_weights(model: ir.Model, *, lazy: bool = True) -> onnx.ModelProto:
             tensor = value.const_value
             if tensor is None or value.is_graph_input():
                 continue
-            is_weight = isinstance(tensor, ir.LazyTensor) if lazy else tensor.nbytes >= LARGE
-            if is_weight and (tensor.dtype.is_floating_point() or not lazy):
+            tells_nothing = tensor.nbytes >= LARGE
+            if lazy:
+                tells_nothing = tells_nothing or tensor.dtype.is_floating_point()
+                tells_nothing = tells_nothing and isinstance(tensor, ir.LazyTensor)
+            if tells_nothing:
                 del graph.initializers[value.name or ""]
                 graph.inputs.append(value)
         return ir.to_proto(model)
