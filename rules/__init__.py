@@ -12,6 +12,7 @@ from . import (
     decode_codes,
     film,
     gated_gelu,
+    int8,
     linear,
     lora,
     nearest_code,
@@ -44,6 +45,7 @@ FAMILIES = (
     decode_codes,
     batch_norm,
     convolution,
+    int8,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
+from vampconv.inspect.check import BundleCheck
 from vampconv.optimize import Optimized
 from vampconv.validation.record import RuleRecord
 
@@ -140,6 +141,8 @@ def show_checkpoint(console: Console, facts: Mapping[str, Any]) -> None:
         graph = facts["graph"]
         console.print(f"graph: {graph['nodes']} nodes, {graph['initializers']} initializers")
         console.print("rules: " + ", ".join(f"{name} × {count}" for name, count in graph["rules"].items()))
+    for warning in facts["warnings"]:
+        console.print(f"[bold]warning[/bold]: {_plain(warning)}")
     if "problem" in facts:
         console.print(f"[bold]cannot be converted[/bold]: {_plain(facts['problem'])}")
 
@@ -151,6 +154,16 @@ def show_bundle(console: Console, content: Mapping[str, Any]) -> None:
         console.print(f"[bold]{entry['file']}[/bold]")
         _show_tensors(console, entry["initializers"], "computed as", "expression")
     show_ledger(console, content)
+
+
+def show_check(console: Console, found: BundleCheck) -> None:
+    """Whether the files of a bundle are as they were written."""
+    table = Table("file", "bytes", "sha256", "", title=_plain(found.bundle), title_justify="left")
+    for file in found.files:
+        size = "-" if file.bytes is None else f"{file.bytes:,}"
+        table.add_row(_plain(file.file), size, file.sha256 or "-", _plain(file.state))
+    console.print(table)
+    console.print(f"all are compared with vampconv.json, sha256 {found.manifest_sha256}")
 
 
 def show_runs(console: Console, rows: list[dict[str, Any]]) -> None:

@@ -8,12 +8,11 @@ import struct
 import zipfile
 from collections.abc import Callable
 
+from vampconv.checkpoint.ending import MAX_DIRECTORY, damaged, read_ending
 from vampconv.checkpoint.record import Record
 from vampconv.checkpoint.source import AGAIN, Source
 from vampconv.errors import BadInputError, LimitError
 
-MAX_RECORDS = 65_536
-_MAX_DIRECTORY = 16 << 20
 _LOCAL = struct.Struct("<4s5H3I2H")
 _DESCRIPTOR = 24
 _ENCRYPTED, _HAS_DESCRIPTOR, _UTF8 = 0x1, 0x8, 0x800
@@ -42,9 +41,9 @@ class _Reader(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         rest = max(0, self._source.size - self._position)
         length = rest if size is None or size < 0 else min(size, rest)
-        if length > _MAX_DIRECTORY:
+        if length > MAX_DIRECTORY:
             raise LimitError(
-                f"{self._source.name} has a zip directory of more than {_MAX_DIRECTORY} bytes",
+                f"{self._source.name} has a zip directory of more than {MAX_DIRECTORY} bytes",
                 "check the file",
             )
         data = self._source.read(self._position, length)
@@ -57,7 +56,7 @@ def read_archive(source: Source, recognise: Callable[[Source, list[str]], None])
 
     Only what `torch.save` and `torch.package` write is taken: stored entries, distinct plain names, and
     entries that lie one after the other from the first byte to the directory, so that an entry that
-    the directory has lost shows as a gap.
+    the directory has lost shows as a gap. The records of an archive without any checksum have none.
 
     Parameters
     ----------
@@ -71,15 +70,15 @@ def read_archive(source: Source, recognise: Callable[[Source, list[str]], None])
     BadInputError
         If the directory is missing or any of this does not hold.
     LimitError
-        If there are more than `MAX_RECORDS` records.
+        If there are more records than are taken.
 
     """
     infos, directory = _directory(source)
-    if len(infos) > MAX_RECORDS:
-        raise LimitError(f"{source.name} has {len(infos)} records, more than {MAX_RECORDS}", "check the file")
     recognise(source, [info.orig_filename for info in infos])
     records: dict[str, Record] = {}
     offsets = {}
+    # torch.serialization.set_crc32_options(False) leaves them out, all of them.
+    unchecked = not any(info.CRC for info in infos)
     for info in infos:
         name = info.orig_filename
         _check_name(source, name)
@@ -87,19 +86,21 @@ def read_archive(source: Source, recognise: Callable[[Source, list[str]], None])
             raise BadInputError(f"{source.name} has two records named {name}", AGAIN)
         _check_stored(source, info)
         offsets[name] = _data_offset(source, info)
-        records[name] = Record(source, name, offsets[name], info.file_size, info.CRC)
+        records[name] = Record(source, name, offsets[name], info.file_size, None if unchecked else info.CRC)
     _check_extents(source, infos, offsets, directory)
     return {name: record for name, record in records.items() if not name.endswith("/")}
 
 
 def _directory(source: Source) -> tuple[list[zipfile.ZipInfo], int]:
+    ending = read_ending(source)
     try:
         with zipfile.ZipFile(_Reader(source)) as archive:
-            return archive.infolist(), archive.start_dir
+            infos, start = archive.infolist(), archive.start_dir
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error, OSError):
-        raise BadInputError(
-            f"{source.name} is a zip archive whose directory is missing or damaged, perhaps cut short", AGAIN
-        ) from None
+        raise damaged(source) from None
+    if (start, len(infos)) != (ending.start, ending.count):
+        raise damaged(source)
+    return infos, start
 
 
 def _check_name(source: Source, name: str) -> None:

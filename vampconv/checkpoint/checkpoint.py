@@ -36,6 +36,8 @@ class Checkpoint:
         Dotted names of the tensors that are not part of the state dict, such as an optimiser's.
     size
         Of the file in bytes.
+    warnings
+        What the user should know of the file.
 
     """
 
@@ -48,6 +50,7 @@ class Checkpoint:
         self.metadata: Mapping[str, object] = MappingProxyType(parts.metadata)
         self.outside: tuple[str, ...] = parts.outside
         self.size: int = source.size
+        self.warnings: tuple[str, ...] = parts.warnings
 
     def sha256(self) -> str:
         """The hexadecimal SHA-256 of the whole file, computed once."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _MAX_KEY_TUPLE = 16
 _POINTER = 8
+_SLOT = 64
+"""Bytes of an element of a dict or set, at least."""
 
 
 def container_key(value: object) -> object:
@@ -37,7 +39,7 @@ def _dict(arguments: Arguments, budget: Budget) -> object:
         case ():
             return {}
         case (list() | tuple() as pairs,):
-            budget.charge(_POINTER * len(pairs))
+            budget.charge(_SLOT * len(pairs))
             made: dict[object, object] = {}
             for pair in pairs:
                 if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -45,7 +47,7 @@ def _dict(arguments: Arguments, budget: Budget) -> object:
                 made[container_key(pair[0])] = pair[1]
             return made
         case (dict() as other,):
-            budget.charge(_POINTER * len(other))
+            budget.charge(_SLOT * len(other))
             return dict(other)
     return None
 
@@ -54,12 +56,12 @@ def _default_dict(arguments: Arguments, budget: Budget) -> object:
     return _dict(arguments[1:], budget)
 
 
-def _elements(arguments: Arguments, budget: Budget) -> list[object] | None:
+def _elements(arguments: Arguments, budget: Budget, size: int = _POINTER) -> list[object] | None:
     match arguments:
         case ():
             return []
         case (list() | tuple() as items,):
-            budget.charge(_POINTER * len(items))
+            budget.charge(size * len(items))
             return list(items)
     return None
 
@@ -74,12 +76,12 @@ def make_tuple(arguments: Arguments, budget: Budget) -> object:
 
 
 def _set(arguments: Arguments, budget: Budget) -> object:
-    items = _elements(arguments, budget)
+    items = _elements(arguments, budget, _SLOT)
     return None if items is None else {container_key(item) for item in items}
 
 
 def _frozenset(arguments: Arguments, budget: Budget) -> object:
-    items = _elements(arguments, budget)
+    items = _elements(arguments, budget, _SLOT)
     return None if items is None else frozenset(container_key(item) for item in items)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vampconv.checkpoint.values import Opaque, StorageRef, TensorRef
 from vampconv.errors import LimitError
 
-MAX_STEPS = 4_000_000
+MAX_STEPS = 500_000
 MAX_NAMED = 16 << 20
 _MAX_KEY = 128
 _MAX_DEPTH = 64

@@ -15,10 +15,12 @@ from vampconv.checkpoint.source import AGAIN
 from vampconv.checkpoint.values import Opaque, PickleError
 from vampconv.errors import BadInputError, LimitError
 
-MAX_PICKLE_BYTES = 64 << 20
-MAX_OPCODES = 1_000_000
+MAX_PICKLE_BYTES = 8 << 20
+MAX_OPCODES = 250_000
 _MAX_INTEGER_BITS = 4096
 _MAX_NAME = 512
+_GLOBAL = 1024
+"""What a global counts for; torch.save names each of its few ones once, and then recalls it."""
 _HIGHEST_PROTOCOL = 5
 
 
@@ -178,6 +180,7 @@ class _Machine:
     def push_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str) or len(module) + len(name) > _MAX_NAME:
             raise PickleError("a global without a proper name")
+        self.budget.charge(_GLOBAL)
         self.stack.append(Opaque(f"{module}.{name}"))
 
     def stack_global(self) -> None:

@@ -11,7 +11,7 @@ from vampconv.checkpoint.source import AGAIN
 from vampconv.checkpoint.values import Opaque, TensorRef
 from vampconv.errors import BadInputError, LimitError
 
-MAX_ENTRIES = 1_000_000
+MAX_ENTRIES = 100_000
 _MAX_PREFIX = 1024
 
 

@@ -11,7 +11,7 @@ from vampconv.checkpoint.values import ArrayRef, DtypeRef, Opaque, PickleError, 
 from vampconv.errors import BadInputError, LimitError
 
 MAX_DEPTH = 64
-MAX_VALUES = 1_000_000
+MAX_VALUES = 200_000
 
 
 class _Made(NamedTuple):
@@ -66,7 +66,7 @@ class Plain:
         if made is None:
             if id(value) in self._open:
                 raise BadInputError(f"{self._where}: a value of the metadata contains itself", AGAIN)
-            self._check(depth, 0)
+            self._check(depth, len(self._kept))
             self._kept.append(value)
             self._open.add(id(value))
             made = self._done[id(value)] = self._container(value, depth + 1)

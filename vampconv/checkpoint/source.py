@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from vampconv.errors import BadInputError, InputOutputError
+from vampconv.regular import open_regular
 
 CHUNK = 4 << 20
 AGAIN = "download or copy the file again"
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Opening a named pipe would otherwise wait for a writer.
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _open(path: Path) -> io.FileIO:
-    try:
-        return io.FileIO(path, opener=_open_without_waiting)
-    except FileNotFoundError:
-        raise InputOutputError(f"{path} does not exist", "check the path") from None
-    except IsADirectoryError:
-        raise InputOutputError(f"{path} is a directory", "give a checkpoint file in it") from None
-    except PermissionError:
-        raise InputOutputError(f"{path} may not be read", "check the permissions of the file") from None
-    except OSError as error:
-        raise InputOutputError(f"{path} cannot be opened ({error.strerror})", "check the path") from None
-    except ValueError:
-        raise InputOutputError(f"{path} is not a path", "give the path of a checkpoint") from None
 
 
 class Source:
@@ -53,11 +32,8 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self._file = _open(path)
+        self._file = open_regular(path, "checkpoint file")
         status = os.fstat(self._file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            self._file.close()
-            raise InputOutputError(f"{path} is not a regular file", "copy its contents to a file first")
         self.size = status.st_size
         self._stamp = (status.st_size, status.st_mtime_ns)
         self._sha256: str | None = None
@@ -72,16 +48,6 @@ class Source:
             raise BadInputError(
                 f"{self.name} changed while it was being read", "run again once the file is complete"
             )
-
-    def ensure_in_place(self) -> None:
-        """Raise BadInputError if the path no longer leads to this very file, unchanged."""
-        self.ensure_unchanged()
-        try:
-            same = os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
-        except OSError:
-            same = False
-        if not same:
-            raise BadInputError(f"{self.name} was replaced while it was being read", "run again")
 
     def chunks(self, offset: int, length: int) -> Iterator[bytes]:
         """Yield exactly `length` bytes from `offset` in pieces of at most `CHUNK` bytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from vampconv.errors import BadInputError, LimitError
 
 if TYPE_CHECKING:
     from vampconv.checkpoint.record import Record
+    from vampconv.checkpoint.source import Source
 
+MAX_NAME = 4096
 MAX_EXPANSION = 16
-MAX_EXPANDED_BYTES = 1 << 30
+MAX_EXPANDED_BYTES = 16 << 20
 _MAX_BYTES = 1 << 62
 _MAX_RANK = 64
 
@@ -145,11 +148,20 @@ def make_tensor(name: str, dtype: np.dtype[Any], layout: Strided, record: Record
     Raises
     ------
     BadInputError
-        If a size, stride or offset is negative, or the last element lies beyond the record.
+        If its name cannot be printed, a size, stride or offset is negative, or the last element lies beyond the record.
     LimitError
-        If the tensor is an expansion to more than `MAX_EXPANDED_BYTES` and `MAX_EXPANSION` times its record.
+        If its name is longer than `MAX_NAME`, or it is an expansion to more than `MAX_EXPANDED_BYTES` and
+        `MAX_EXPANSION` times its record.
 
     """
+    if len(name) > MAX_NAME:
+        raise LimitError(
+            f"{record.source.name} has a tensor name of {len(name)} characters", "check the file"
+        )
+    if not name.isprintable():
+        raise BadInputError(
+            f"{record.source.name} has a tensor of the name {name[:80]!r}, which cannot be printed", AGAIN
+        )
     who = f"{record.source.name}: tensor {name}"
     shape, stride = layout.shape, layout.stride
     if len(shape) != len(stride) or min((*shape, *stride, layout.offset)) < 0:
@@ -163,3 +175,12 @@ def make_tensor(name: str, dtype: np.dtype[Any], layout: Strided, record: Record
     if nbytes > MAX_EXPANDED_BYTES and nbytes > MAX_EXPANSION * record.size:
         raise LimitError(f"{who} expands {record.size} bytes to {nbytes}", "check the file")
     return CheckpointTensor(name, shape, dtype, nbytes, record.crc32, record.name, record, layout)
+
+
+def check_total(tensors: Mapping[str, CheckpointTensor], source: Source) -> None:
+    """Raise LimitError if all tensors together are expansions of the file, by the bounds of a single one."""
+    nbytes = sum(tensor.nbytes for tensor in tensors.values())
+    if nbytes > MAX_EXPANDED_BYTES and nbytes > MAX_EXPANSION * source.size:
+        raise LimitError(
+            f"{source.name}: its tensors expand {source.size} bytes to {nbytes}", "check the file"
+        )

@@ -11,7 +11,7 @@ from vampconv.checkpoint.layout import Contents, contents_of, metadata_of
 from vampconv.checkpoint.machine import MAX_PICKLE_BYTES, unpickle
 from vampconv.checkpoint.sniff import identify_zip
 from vampconv.checkpoint.source import AGAIN, Source
-from vampconv.checkpoint.tensor import CheckpointTensor, Strided, make_tensor
+from vampconv.checkpoint.tensor import CheckpointTensor, Strided, check_total, make_tensor
 from vampconv.errors import BadInputError, LimitError, NotACheckpointError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Parts:
     metadata: dict[str, object]
     outside: tuple[str, ...]
     records: tuple[Record, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ class _Archive:
     big_endian: bool
 
     def tensors(self, contents: Contents) -> dict[str, CheckpointTensor]:
-        return {name: self.tensor(name, reference) for name, reference in contents.tensors.items()}
+        found = {name: self.tensor(name, reference) for name, reference in contents.tensors.items()}
+        check_total(found, self.source)
+        return found
 
     def tensor(self, name: str, reference: TensorRef) -> CheckpointTensor:
         storage = reference.storage
@@ -128,7 +131,9 @@ def _big_endian(source: Source, record: Record | None) -> bool:
 
 def _parts(form: str, archive: _Archive, contents: Contents, metadata: dict[str, object]) -> Parts:
     records = tuple(archive.records.values())
-    return Parts(form, archive.tensors(contents), metadata, contents.outside, records)
+    told = f"{archive.source.name} has no checksums: damage to it would not be noticed"
+    warnings = (told,) if all(record.crc32 is None for record in records) else ()
+    return Parts(form, archive.tensors(contents), metadata, contents.outside, records, warnings)
 
 
 def _read_save(archive: _Archive, record: Record) -> Parts:

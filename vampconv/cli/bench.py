@@ -80,7 +80,7 @@ def bench(
     from vampconv.bench.bench import bench as measure
     from vampconv.bench.checkpoints import FULL, SMALL
     from vampconv.bench.tables import show
-    from vampconv.play.outputs import outputs
+    from vampconv.files.outputs import outputs
 
     if plot is not None:
         from vampconv.play.plot import require_plotting

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,18 @@ from vampconv.errors import UsageError
 PATH = click.Path(path_type=Path, readable=False)
 
 
-class Sizes(click.ParamType[Sequence[int]]):
+if TYPE_CHECKING:
+    ParamType = click.ParamType
+else:
+
+    class ParamType(click.ParamType):
+        """Takes a type argument, which it does not before click 8.4."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+
+class Sizes(ParamType[Sequence[int]]):
     """Whole numbers with commas between them."""
 
     name = "n,n,…"

@@ -47,16 +47,10 @@ def verify(
 
     written = next((f for f in (html_file, json_file) if f is not None), Path("here"))
     request = Request(bundle, audio_directory=written.parent, **options)
-    with progress("verifying", counted=True) as advance:
-        found = verify_bundle(request, advance)
-    writers = (
-        (json_file, report.write_json),
-        (html_file, report.write_html),
-        (junit_file, report.write_junit),
-    )
-    for file, write in writers:
-        if file is not None:
-            write(found, file)
+    with report.reports(json=json_file, html=html_file, junit=junit_file) as write:
+        with progress("verifying", counted=True) as advance:
+            found = verify_bundle(request, advance)
+        write(found)
     report.show(console(), found, layerwise=options["layerwise"])
     if found.verdict is found.verdict.FAIL:
         raise VerificationError(f"{found.bundle} does not compute what its checkpoints do", "see above")

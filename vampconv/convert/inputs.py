@@ -98,6 +98,7 @@ def open_inputs(
         raise UnsupportedModelError(
             f"there is no model to convert among {given}", f"give a {known} checkpoint"
         )
+    inputs.notes += [warning for checkpoint in inputs.all() for warning in checkpoint.warnings]
     codecs = [*inputs.of(CODEC), *inputs.lenders]
     if len(codecs) > 1:
         raise UsageError(f"there are several codecs: {_listed(codecs)}", "give one of them")
@@ -136,6 +137,7 @@ def find_codec(inputs: Inputs, fits: Callable[[Weights], bool], stack: ExitStack
     if len(candidates) > 1:
         raise UsageError(f"several codecs beside {names} fit: {_listed(candidates)}", "choose one by --codec")
     inputs.lenders = candidates
+    inputs.notes += candidates[0].warnings
     inputs.notes.append(f"codec: {candidates[0].path.name}, found beside {names}")
     return candidates[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +13,13 @@ import onnx_ir as ir
 
 from vampconv import __version__
 from vampconv.emit.ledger import Account
+from vampconv.emit.shapes import SHAPES, misfit
 from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile
 from vampconv.errors import InputOutputError
+from vampconv.regular import read_json
 
 FORMAT = 1
-LOOP_KEYS = {"file", "data", "of", "draws", "opset", "inputs", "outputs"}
-MODEL_KEYS = {"file", "data", "architecture", "opset", "inputs", "nodes", "rules", "initializers"}
-CHECKPOINT_KEYS = {"file", "kind", "sha256", "tensors"}
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")
 SECONDS_PER_CHUNK = {"coarse": 10, "c2f": 3}
 """Lengths in which the original runs its models."""
@@ -31,7 +31,7 @@ def model_entry(
     architecture: Mapping[str, Any],
     rules: Mapping[str, int],
     weights: Sequence[Mapping[str, Any]],
-    target: str = "portable",
+    compiled_for: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The manifest's entry of one model."""
     graph = model.graph
@@ -40,7 +40,7 @@ def model_entry(
         "data": [f.name for f in files[1:]],
         "architecture": dict(architecture),
         "opset": graph.opset_imports[""],
-        "target": target,
+        **compiled_for,
         "ir_version": model.ir_version,
         "inputs": [_port(v) for v in graph.inputs],
         "outputs": [_port(v) for v in graph.outputs],
@@ -130,13 +130,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
     """
     path = directory / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         raise InputOutputError(
             f"{directory} is not a bundle: it has no {MANIFEST}", "give a converted bundle"
-        ) from None
-    except (OSError, ValueError) as error:
+        )
+    try:
+        content = read_json(path)
+    except ValueError as error:
         raise InputOutputError(f"{path} cannot be read: {error}", "convert again with --force") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputOutputError(
@@ -152,24 +152,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _damage(content: Mapping[str, Any]) -> str | None:
     """What of a manifest is not as it was written, so far as readers rely on it."""
-    parts = (
-        ("models", dict),
-        ("checkpoints", list),
-        ("files", dict),
-        ("chunk_seconds", dict),
-        ("loops", dict),
-        ("whole", dict),
-    )
-    missing = [key for key, kind in parts if not isinstance(content.get(key), kind)]
-    if missing:
-        return f"it has no {missing[0]}"
-    files, models, checkpoints = content["files"], content["models"], content["checkpoints"]
-    entries = [(name, entry, MODEL_KEYS) for name, entry in models.items()]
-    entries += [(name, entry, LOOP_KEYS) for name, entry in content["loops"].items()]
-    entries += [(name, entry, LOOP_KEYS - {"draws"}) for name, entry in content["whole"].items()]
-    for name, entry, keys in entries:
-        if not isinstance(entry, dict) or not entry.keys() >= keys:
-            return f"its entry of {name} is incomplete"
+    for key, shape in SHAPES.items():
+        wrong = misfit(content.get(key), shape)
+        if wrong is not None:
+            return f"its entry of {key}.{wrong} is incomplete" if wrong else f"it has no {key}"
+    files, models = content["files"], content["models"]
+    for name, entry in (pair for key in ("models", "loops", "whole") for pair in content[key].items()):
         of = entry.get("of", name)
         for part in of if isinstance(of, list) else [of]:
             if part not in models:
@@ -177,9 +165,6 @@ def _damage(content: Mapping[str, Any]) -> str | None:
         strange = [f for f in (entry["file"], *entry["data"]) if f not in files or Path(f).name != f]
         if strange:
             return f"{name} names {strange[0]!r}, which is no file of the bundle"
-    for entry in checkpoints:
-        if not isinstance(entry, dict) or not entry.keys() >= CHECKPOINT_KEYS:
-            return "its entry of a checkpoint is incomplete"
     return None
 
 

@@ -16,6 +16,11 @@ from vampconv.frontend.weights import Weights
 
 EPS = 1e-5
 SAMPLE_RATE = 22050
+LARGEST = 1 << 16
+"""Of strides and the like: more cannot be meant."""
+FASTEST = 1e9
+LONGEST = 1 << 24
+"""Of a dilation."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,13 @@ def read_wavebeat(weights: Weights, metadata: Mapping[str, object]) -> WaveBeatA
             raise BadInputError(
                 f"{name}: its hyper-parameters do not give {key}", "give the Lightning checkpoint"
             )
-        if not isinstance(given[key], int) or isinstance(given[key], bool) or given[key] < 1:
+        if not isinstance(given[key], int) or isinstance(given[key], bool) or not 1 <= given[key] <= LARGEST:
             raise BadInputError(
-                f"{name}: its hyper-parameters say {key}={given[key]!r}", "it must be a whole number from 1"
+                f"{name}: its hyper-parameters say {key}={given[key]!r}",
+                f"it must be a whole number from 1 to {LARGEST}",
             )
     rate = given.get("target_sample_rate")
-    if rate is not None and (not isinstance(rate, (int, float)) or not rate > 0):
+    if rate is not None and (not isinstance(rate, (int, float)) or not 0 < rate <= FASTEST):
         raise BadInputError(
             f"{name}: its hyper-parameters say target_sample_rate={rate!r}", "it must be a number of Hz"
         )
@@ -80,6 +86,7 @@ def read_wavebeat(weights: Weights, metadata: Mapping[str, object]) -> WaveBeatA
         noutputs=weight_shape(weights, "output.weight")[0],
         target_sample_rate=rate or SAMPLE_RATE / given["stride"] ** len(shapes),
     )
+    _check_dilation(found, name)
     widths = {"channel_width": found.channels[0]}
     if len(shapes) > 1:
         widths["channel_growth"] = found.channels[1] - found.channels[0]
@@ -92,6 +99,15 @@ def read_wavebeat(weights: Weights, metadata: Mapping[str, object]) -> WaveBeatA
                 "weights and hyper-parameters are not of one model",
             )
     return found
+
+
+def _check_dilation(found: WaveBeatArchitecture, name: str) -> None:
+    if found.dilation_growth ** (min(found.stack_size, found.nblocks) - 1) > LONGEST:
+        raise BadInputError(
+            f"{name}: dilation_growth={found.dilation_growth} and stack_size={found.stack_size} make a dilation of "
+            f"more than {LONGEST}",
+            "weights and hyper-parameters are not of one model",
+        )
 
 
 def build_wavebeat(weights: Weights, architecture: WaveBeatArchitecture, *, opset: int) -> ir.Model:

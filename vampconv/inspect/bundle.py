@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
-from google.protobuf.message import DecodeError
 
 from vampconv.dialect.op import Array
 from vampconv.emit.manifest import read_manifest
-from vampconv.errors import InputOutputError
+from vampconv.emit.stored import StoredConstants
+from vampconv.errors import InputOutputError, VampconvError
 from vampconv.inspect.statistics import Statistics
+from vampconv.model_files import check_bundled, require_regular
 
 LENGTHS = (1, 13, 100)
 """Time steps of the trial runs."""
@@ -21,6 +24,9 @@ LOOP_STEPS = 3
 """Steps of the sampling loops' trial runs."""
 CHUNK_STEPS = 50
 """Steps of the codes in a chunk of them."""
+LARGEST = 1 << 26
+"""Of an input's elements, and of any size."""
+AGAIN = "convert again with --force"
 SAMPLES_PER_STEP = 256
 """Audio samples for each step of a model that has no hop."""
 
@@ -29,20 +35,22 @@ def inspect_bundle(directory: Path) -> dict[str, Any]:
     """The manifest, with the statistics of every weight as it lies in the files."""
     content = read_manifest(directory)
     for entry in content["models"].values():
-        stored = _weights(directory / entry["file"])
-        for row in entry["initializers"]:
-            if row["name"] not in stored:
-                raise InputOutputError(f"{entry['file']} has lost its weight {row['name']}", "convert again")
-            row["statistics"] = stored[row["name"]].as_json()
+        path = directory / entry["file"]
+        check_bundled(path, content["files"])
+        with ExitStack() as stack:
+            stored = StoredConstants(path, stack)
+            for row in entry["initializers"]:
+                if row["name"] not in stored.tensors:
+                    raise InputOutputError(f"{entry['file']} has lost its weight {row['name']}", AGAIN)
+                row["statistics"] = _statistics(stored, row["name"], path)
     return content
 
 
-def _weights(path: Path) -> dict[str, Statistics]:
+def _statistics(stored: StoredConstants, name: str, path: Path) -> dict[str, Any]:
     try:
-        constants = {name: v.const_value for name, v in ir.load(path).graph.initializers.items()}
-        return {name: Statistics.of(c.numpy()) for name, c in constants.items() if c is not None}
-    except (OSError, ValueError, DecodeError) as error:
-        raise InputOutputError(f"{path} cannot be read: {error}", "convert again with --force") from error
+        return Statistics.of(stored.array(name)).as_json()
+    except VampconvError as error:
+        raise InputOutputError(f"{path} cannot be read: {name}: {error.problem}", AGAIN) from error
 
 
 def try_run(directory: Path) -> list[dict[str, Any]]:
@@ -52,11 +60,16 @@ def try_run(directory: Path) -> list[dict[str, Any]]:
     loops = [{**e, "architecture": models[e["of"]]["architecture"]} for e in content["loops"].values()]
     whole = [{**e, "architecture": _of_all(models, e["of"])} for e in content["whole"].values()]
     for entry in (*models.values(), *loops, *whole):
-        session = _session(directory / entry["file"])
+        path = directory / entry["file"]
+        check_bundled(path, content["files"])
+        for name in entry["data"]:
+            require_regular(directory / name)
+        session = _session(path)
         for batch, steps in ((1, LENGTHS[0]), (1, LENGTHS[2]), (3, LENGTHS[1])):
             feeds = _random_feeds(entry, batch, steps)
             start = time.perf_counter()
-            output = np.asarray(session.run(None, feeds)[0])
+            with _failing(path):
+                output = np.asarray(session.run(None, feeds)[0])
             rows.append(
                 {
                     "file": entry["file"],
@@ -77,22 +90,32 @@ def _of_all(models: dict[str, Any], parts: list[str]) -> dict[str, Any]:
 
 def _session(path: Path) -> Any:
     from onnxruntime import InferenceSession, SessionOptions
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = SessionOptions()
     options.log_severity_level = 4
-    try:
+    with _failing(path):
         return InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except tuple(
-        v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)
-    ) as error:
+
+
+@contextmanager
+def _failing(path: Path) -> Iterator[None]:
+    """Turn what ONNX Runtime raises about a model into our error."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    known: tuple[type[Exception], ...] = (
+        ValueError,
+        *(v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)),
+    )
+    try:
+        yield
+    except known as error:
         told = str(error).strip().splitlines()[0]
-        raise InputOutputError(f"{path} cannot be run: {told}", "convert again with --force") from error
+        raise InputOutputError(f"{path} cannot be run: {told}", AGAIN) from error
 
 
 def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Array]:
     random = np.random.default_rng(0)
-    architecture = entry["architecture"]
+    architecture = {k: v for k, v in entry["architecture"].items() if isinstance(v, int) and 0 <= v < LARGEST}
     samples = steps * architecture.get("hop", SAMPLES_PER_STEP) + architecture.get("min_samples", 1)
     sizes = {
         "batch": batch,
@@ -107,6 +130,8 @@ def _random_feeds(entry: dict[str, Any], batch: int, steps: int) -> dict[str, Ar
     feeds: dict[str, Array] = {}
     for port in entry["inputs"]:
         shape = [sizes.get(d, steps) if isinstance(d, str) else d for d in port["shape"]]
+        if min(shape, default=0) < 0 or math.prod(shape) > LARGEST:
+            raise InputOutputError(f"{entry['file']} takes {port['name']} of the shape {shape}", AGAIN)
         if port["name"] in chosen:
             feeds[port["name"]] = np.asarray(chosen[port["name"]])
         elif port["name"] == "mask":

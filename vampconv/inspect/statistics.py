@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from vampconv.dialect.op import Array
+
+PIECE = 1 << 20
+"""Elements that are looked at at a time: in float64 they take more memory than as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,33 @@ class Statistics:
     @classmethod
     def of(cls, array: Array) -> Statistics:
         """Statistics of an array of any size and dtype."""
-        real = np.abs(array) if array.dtype.kind == "c" else array
-        values = real.astype(np.float64).ravel()
-        finite = values[np.isfinite(values)]
-        bad = int(values.size - finite.size)
-        if not finite.size:
-            return cls(None, None, None, None, bad)
+        count, least_of, most_of, total = 0, [], [], 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            found = [float(f) for f in (finite.min(), finite.max(), finite.mean(), finite.std())]
+            for part in _finite(array):
+                count += part.size
+                least_of.append(part.min())
+                most_of.append(part.max())
+                total += float(part.sum())
+            bad = int(array.size - count)
+            if not count:
+                return cls(None, None, None, None, bad)
+            average = total / count
+            spread = sum(float(np.square(part - average).sum()) for part in _finite(array))
+            found = [float(min(least_of)), float(max(most_of)), average, math.sqrt(spread / count)]
         least, most, mean, deviation = (number if np.isfinite(number) else None for number in found)
         return cls(least, most, mean, deviation, bad)
 
     def as_json(self) -> dict[str, Any]:
         """The fields as plain values."""
         return asdict(self)
+
+
+def _finite(array: Array) -> Iterator[Array]:
+    """The finite elements in float64, some at a time."""
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, PIECE):
+        part = flat[start : start + PIECE]
+        values = (np.abs(part) if part.dtype.kind == "c" else part).astype(np.float64)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            yield finite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from vampconv.errors import BadInputError, InputOutputError
+from vampconv.errors import BadInputError
+from vampconv.model_files import LONGEST_MODEL, all_tensors
+from vampconv.regular import read_regular
 
+AGAIN = "export it again"
+_DIGITS = 20
 SINCE_OPSETS = 3
 """IR version since which a model says which opsets it is written for; before, it is opset 1."""
 
@@ -26,10 +31,7 @@ def read(path: Path) -> onnx.ModelProto:
         If it cannot be read.
 
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror}", "give an ONNX model") from error
+    content = read_regular(path, LONGEST_MODEL, "model")
     try:
         proto = onnx.load_model_from_string(content)
     except DecodeError as error:
@@ -39,27 +41,55 @@ def read(path: Path) -> onnx.ModelProto:
         raise BadInputError(
             f"{path} is not an ONNX model: it has no IR version, graph or opset", "export it again"
         )
-    for tensor in external_tensors(proto):
-        _check_external(path, tensor)
+    for tensor in all_tensors(proto):
+        _check(path, tensor)
     return proto
 
 
-def external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """The tensors of a model whose values lie in other files."""
-    external = onnx.TensorProto.EXTERNAL
-    return (t for t in onnx.external_data_helper._get_all_tensors(proto) if t.data_location == external)
+def _check(path: Path, tensor: onnx.TensorProto) -> None:
+    """Let a tensor have as many bytes as it says, and those in other files lie beside the model."""
+    bits = _bits(path, tensor)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        _check_external(path, tensor, bits)
+    elif bits is not None and tensor.HasField("raw_data") and len(tensor.raw_data) != (bits + 7) // 8:
+        raise BadInputError(
+            f"{tensor.name} of {path} has {len(tensor.raw_data)} bytes, and says {(bits + 7) // 8}", AGAIN
+        )
 
 
-def _check_external(path: Path, tensor: onnx.TensorProto) -> None:
+def _bits(path: Path, tensor: onnx.TensorProto) -> int | None:
+    """The size of a tensor's values; None for strings, and for types that are not known here."""
+    if min(tensor.dims, default=0) < 0:
+        raise BadInputError(f"{tensor.name} of {path} is of the shape {list(tensor.dims)[:8]}", AGAIN)
+    try:
+        dtype = ir.DataType(tensor.data_type)
+        width = 0 if dtype is ir.DataType.STRING else dtype.bitwidth
+    except (ValueError, TypeError):
+        return None
+    return math.prod(tensor.dims) * width if width else None
+
+
+def _check_external(path: Path, tensor: onnx.TensorProto, bits: int | None) -> None:
     told = {entry.key: entry.value for entry in tensor.external_data}
-    file = path.parent / told.get("location", "")
-    offset, length = (int(told.get(key) or 0) for key in ("offset", "length"))
+    location, who = told.get("location", ""), f"{tensor.name} of {path}"
+    if not location or not location.isprintable():
+        raise BadInputError(f"{who} names no file where its values lie: {location[:80]!r}", AGAIN)
+    numbers = [told.get(key) or "0" for key in ("offset", "length")]
+    if not all(number.isascii() and number.isdecimal() and len(number) < _DIGITS for number in numbers):
+        raise BadInputError(f"{who} has no sound offset and length: {', '.join(numbers)[:80]}", AGAIN)
+    file, (offset, length) = path.parent / location, map(int, numbers)
+    if not file.resolve().is_relative_to(path.parent.resolve()):
+        raise BadInputError(
+            f"{location!r}, which holds {who}, lies outside of the model's directory",
+            "move it beside the model",
+        )
     size = file.stat().st_size if file.is_file() else -1
     if size < offset + length:
-        lacks = "is missing" if size < 0 else f"ends before byte {offset + length}"
-        raise BadInputError(
-            f"{file}, which holds {tensor.name} of {path}, {lacks}", "put the whole file there"
-        )
+        lacks = f"ends before byte {offset + length}" if size >= 0 else "is missing, or not a regular file"
+        raise BadInputError(f"{file}, which holds {who}, {lacks}", "put the whole file there")
+    there = length or size - offset
+    if bits is not None and there * 8 < bits:
+        raise BadInputError(f"{file} has {there} bytes of {who}, which says {(bits + 7) // 8}", AGAIN)
 
 
 def obstacle(proto: onnx.ModelProto) -> str | None:

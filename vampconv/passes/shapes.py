@@ -10,6 +10,8 @@ from vampconv.passes.inner import bodies
 
 LARGE = 1024
 """Bytes of a constant that says nothing about shapes."""
+LONGEST = 4096
+"""Elements of a vector that may be a shape; the inference writes each of them down, whatever it holds."""
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -21,7 +23,7 @@ def infer_shapes(model: ir.Model) -> None:
         If the graph is not well typed.
 
     """
-    outputs = {v.name: v for node in model.graph for v in node.outputs}
+    outputs = {v.name: v for node in model.graph if not node.domain for v in node.outputs}
     for value in outputs.values():
         if not value.is_graph_output():
             value.shape = None
@@ -40,12 +42,26 @@ def infer_shapes(model: ir.Model) -> None:
 
 
 def infer_what_is_known(model: ir.Model) -> None:
-    """Fill in types and shapes of a foreign graph as far as ONNX's inference comes; what is known stays."""
+    """Fill in types and shapes of a foreign graph as far as ONNX's inference comes; what is known stays.
+
+    Where the graph has a vector of more than `LONGEST` elements, no values are followed, shapes alone.
+    """
+    bare = _without_weights(model, lazy=False)
     try:
-        inferred = onnx.shape_inference.infer_shapes(_without_weights(model, lazy=False), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(bare)
+        if not _has_long_vector(inferred.graph):
+            inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
         return
     _take_over(model.graph, inferred.graph)
+
+
+def _has_long_vector(graph: onnx.GraphProto) -> bool:
+    """Whether a value of a graph, or of one inside it, is known to be a vector that is no shape."""
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = (list(v.type.tensor_type.shape.dim) for v in values)
+    inner = (body for node in graph.node for a in node.attribute for body in (a.g, *a.graphs))
+    return any(len(s) == 1 and s[0].dim_value > LONGEST for s in shapes) or any(map(_has_long_vector, inner))
 
 
 def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
@@ -85,8 +101,11 @@ def _without_weights(model: ir.Model, *, lazy: bool = True) -> onnx.ModelProto:
             tensor = value.const_value
             if tensor is None or value.is_graph_input():
                 continue
-            is_weight = isinstance(tensor, ir.LazyTensor) if lazy else tensor.nbytes >= LARGE
-            if is_weight and (tensor.dtype.is_floating_point() or not lazy):
+            tells_nothing = tensor.nbytes >= LARGE
+            if lazy:
+                tells_nothing = tells_nothing or tensor.dtype.is_floating_point()
+                tells_nothing = tells_nothing and isinstance(tensor, ir.LazyTensor)
+            if tells_nothing:
                 del graph.initializers[value.name or ""]
                 graph.inputs.append(value)
         return ir.to_proto(model)

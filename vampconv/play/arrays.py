@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from vampconv.errors import BadInputError, InputOutputError
+from vampconv.errors import BadInputError, LimitError
+from vampconv.regular import read_regular
 
 Array = NDArray[Any]
+
+
+LONGEST_FILE = 256 << 20
+LONGEST_ARRAY = 128 << 20
+"""Bytes that an array may unfold to: five hours of tokens."""
 
 
 def read_array(path: Path, name: str) -> Array:
@@ -25,27 +34,50 @@ def read_array(path: Path, name: str) -> Array:
         If it is neither, or damaged, or has no such array.
     InputOutputError
         If it cannot be read.
+    LimitError
+        If the file has more than `LONGEST_FILE` bytes, or the array more than `LONGEST_ARRAY`.
 
     """
+    content = read_regular(path, LONGEST_FILE)
     try:
-        content = path.read_bytes()
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded as archive:
-            chosen = (
-                name if name in archive.files else (archive.files[0] if len(archive.files) == 1 else None)
-            )
-            if chosen is None:
-                listed = ", ".join(archive.files) or "nothing"
-                raise BadInputError(f"{path} holds {listed}, and no {name!r}", f"save it as {name}=")
-            return np.asarray(archive[chosen])
-    except OSError as error:
-        if error.errno is None:
-            raise _damaged(path, error) from error
-        raise InputOutputError(f"{path} cannot be read: {error.strerror}", "check its path") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        return _array(_member(content, path, name) if content.startswith(b"PK") else content)
+    except (ValueError, EOFError, RecursionError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error
+    except (NotImplementedError, OSError, RuntimeError) as error:  # an unknown or encrypted record
+        raise _damaged(path, error) from error
+
+
+def _member(content: bytes, path: Path, name: str) -> bytes:
+    """The bytes of an array in an archive, no more of them than may be."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        chosen = names.get(name) or (next(iter(names.values())) if len(names) == 1 else None)
+        if chosen is None:
+            listed = ", ".join(names) or "nothing"
+            raise BadInputError(f"{path} holds {listed}, and no {name!r}", f"save it as {name}=")
+        if chosen.file_size > LONGEST_ARRAY:
+            raise LimitError(
+                f"{path} unfolds to {chosen.file_size} bytes, more than {LONGEST_ARRAY}",
+                "vamp shorter pieces",
+            )
+        with archive.open(chosen) as file:
+            return file.read(chosen.file_size)
+
+
+def _array(content: bytes) -> Array:
+    """The array in the bytes of a ``.npy`` file; its header says neither more nor less than there is."""
+    file = io.BytesIO(content)
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    data = content[file.tell() :]
+    if dtype.hasobject or min(shape, default=0) < 0:
+        raise ValueError(f"it is an array of {dtype}")
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError(f"it has {len(data)} bytes, and says {dtype} {list(shape)}"[:200])
+    if not data:
+        return np.empty([min(size, 1) for size in shape], dtype)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
 def _damaged(path: Path, error: Exception) -> BadInputError:

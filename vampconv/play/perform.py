@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from vampconv.files.outputs import Outputs, outputs
 from vampconv.play.clock import Clock
-from vampconv.play.outputs import Outputs, outputs
 from vampconv.play.request import Request
 from vampconv.play.result import Output, Result
 from vampconv.play.sound import check_suffix
 from vampconv.play.source import Source, encoded, open_audio, stored
 from vampconv.play.variations import Tell, Variation, vary
-from vampconv.play.writing import Names, Take, takes, tokens_of, write_audio
+from vampconv.play.writing import Names, Take, require_room, takes, tokens_of, write_audio
 from vampconv.runtime import VampNet
 
 Audio = NDArray[np.float32]
@@ -66,6 +66,7 @@ def perform(request: Request, tell: Tell = lambda _what, _done, _all: None) -> R
         with clock.part("checks"):
             vampnet = open_vampnet(request)
         found = _source(request, vampnet, clock, tell)
+        require_room(request, vampnet, found, names, files)
         variations = vary(request, vampnet, found, new_seed(request), clock, tell)
         made = _write(request, vampnet, found, variations, names, files, clock, tell)
     time, codebooks = variations[0].made.codes.shape[2], variations[0].made.codes.shape[1]

@@ -57,6 +57,8 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _import(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise PluginError(f"{file} is not a regular file", "take it away")
     name = f"vampconv_rules_from {file.resolve()}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None

@@ -8,12 +8,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from vampconv.dialect.builder import FUSED, VALUE
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import InputOutputError, UsageError
+from vampconv.model_files import LONGEST_MODEL
+from vampconv.regular import read_regular
 from vampconv.rewrite import Rule
 from vampconv.rewrite.trace import module_of, rules_of
 from vampconv.rulebook.catalogue import first_line
@@ -120,8 +123,9 @@ class _Model:
     ) -> None:
         self.part, self.file, self.rules = part, entry["file"], rules
         try:
-            self.graph = ir.load(bundle / self.file).graph
-        except (OSError, ValueError, DecodeError) as error:
+            proto = onnx.load_model_from_string(read_regular(bundle / self.file, LONGEST_MODEL))
+            self.graph = ir.from_proto(proto).graph
+        except (ValueError, DecodeError, ir.serde.SerdeError) as error:
             raise InputOutputError(
                 f"{bundle / self.file} cannot be read: {error}", "convert again with --force"
             ) from error

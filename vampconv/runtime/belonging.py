@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from vampconv.errors import InputOutputError
+from vampconv.model_files import require_regular
+from vampconv.regular import open_regular
 from vampconv.runtime.bundle import Bundle
 
 TABLE = re.compile(r"(?P<checkpoint>.*):.*quantizers\.(?P<codebook>\d+)\.codebook\.weight")
@@ -25,7 +28,8 @@ def check_files(bundle: Bundle, part: str) -> None:
     for name, (size, digest) in bundle.files(part).items():
         path = bundle.directory / name
         try:
-            right = path.stat().st_size == size and _sha256(bundle, name) == digest
+            require_regular(path)
+            right = path.stat().st_size == size and _sha256(path) == digest
         except OSError as error:
             raise InputOutputError(
                 f"{path} cannot be read: {error.strerror}", "convert again with --force"
@@ -65,6 +69,6 @@ def _tables(bundle: Bundle, part: str) -> dict[int, str]:
     return {int(match["codebook"]): digest for match, digest in found if match}
 
 
-def _sha256(bundle: Bundle, name: str) -> str:
-    with (bundle.directory / name).open("rb") as file:
+def _sha256(path: Path) -> str:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vampconv.errors import InputOutputError, UsageError
+from vampconv.model_files import check_bundled
+from vampconv.regular import read_json
 
 MANIFEST = "vampconv.json"
 FORMAT = 1
+LARGEST = {"sample_rate": 10_000_000, "hop": 1 << 20, "n_codebooks": 1024, "vocab_size": 1 << 24}
+"""More of these cannot be meant, and would take all memory."""
+LONGEST_CHUNK = 86_400
+"""Seconds."""
+SIZES = {
+    "encoder": ("hop", "min_samples", "n_codebooks", "codebook_size", "sample_rate"),
+    "decoder": ("hop", "n_codebooks", "codebook_size", "sample_rate"),
+    "wavebeat": ("sample_rate",),
+    **dict.fromkeys(
+        ("coarse", "c2f"), ("n_codebooks", "n_conditioning_codebooks", "vocab_size", "r_cond_dim")
+    ),
+}
+"""Whole numbers that the architecture of a part must give."""
 
 
 def find_bundle(path: Path | None = None) -> Path:
@@ -69,13 +83,13 @@ class Bundle:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         path = self.directory / MANIFEST
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.lexists(path):
             raise InputOutputError(
                 f"{directory} is not a bundle: it has no {MANIFEST}", "give a converted bundle"
-            ) from None
-        except (OSError, ValueError, RecursionError) as error:
+            )
+        try:
+            content = read_json(path)
+        except ValueError as error:
             raise InputOutputError(f"{path} cannot be read: {error}", "convert again with --force") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise InputOutputError(
@@ -97,25 +111,43 @@ class Bundle:
             raise self._damaged(f"{part} names {name!r}, which is no file of the bundle")
         return self.directory / name
 
+    def check_model(self, part: str) -> None:
+        """Let the files of a part be regular ones, and its weights lie in files of the bundle.
+
+        Raises
+        ------
+        InputOutputError
+            If they are not, or do not.
+
+        """
+        known = self.content.get("files")
+        check_bundled(self.path(part), known if isinstance(known, dict) else {})
+
     def architecture(self, part: str) -> dict[str, Any]:
         """The sizes of a part."""
         sizes = self._entry(part).get("architecture")
         if not isinstance(sizes, dict):
             raise self._damaged(f"it has no architecture of {part}")
+        for name in SIZES.get(part, ()):
+            if not _is_size(sizes.get(name), LARGEST.get(name, 1 << 31)):
+                raise self._damaged(f"the architecture of {part} does not tell its {name}")
+        controls = sizes.get("ctrl_dims", {})
+        if not isinstance(controls, dict) or not all(_is_size(dim, 1 << 31) for dim in controls.values()):
+            raise self._damaged(f"the architecture of {part} does not tell its controls")
         return sizes
 
     def number(self, name: str) -> int:
         """A positive whole number that holds for all parts: ``sample_rate`` in Hz, ``hop`` in samples."""
         value = self.content.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._damaged(f"it has no {name}")
+        if not _is_size(value, LARGEST[name]) or not value:
+            raise self._damaged(f"it has no {name} that can be meant")
         return value
 
     def chunk_seconds(self, part: str) -> float:
         """How long the chunks are in which a part runs."""
         seconds = self.content.get("chunk_seconds")
         value = seconds.get(part) if isinstance(seconds, dict) else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_CHUNK:
             raise self._damaged(f"it has no length of chunks of {part}")
         return value
 
@@ -161,3 +193,7 @@ class Bundle:
         return InputOutputError(
             f"{self.directory / MANIFEST} is damaged: {how}", "convert again with --force"
         )
+
+
+def _is_size(value: object, largest: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest

@@ -71,4 +71,5 @@ class Parts:
         path = self.bundle.path(part)
         if self.check_hashes:
             check_files(self.bundle, part)
+        self.bundle.check_model(part)
         return path

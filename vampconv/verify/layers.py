@@ -94,6 +94,7 @@ class PartVerifier:
         """Verify the part on all cases."""
         start = time.perf_counter()
         try:
+            self.references.exact.build_ahead()
             with Taps(self.path, self.threads, self.level) as taps:
                 for case in cases:
                     self._case(taps, case)
@@ -117,16 +118,11 @@ class PartVerifier:
         outputs = taps.outputs(feeds)
         if self.layerwise:
             taps.close()  # its weights are loaded again piece by piece
-        for side in (self.truth, self.rival):
-            side.run(self.anchors, feeds, list(outputs.values()))
+        found = list(outputs.values())
+        self.truth.run(self.anchors, feeds, found)
         for name in unfounded(self.anchors, self.truth.record):
             self._problem(f"output {name} is not said to be what the reference puts out")
-        near, exact = self.rival.known, self.truth.known
-        names = [n for n, x in exact.items() if x.is_floating_point() and x.shape == near[n].shape]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            errors = pool.map(lambda name: relative(near[name], exact[name]), names)
-            self.levels = dict(zip(names, errors, strict=True))
-        self.rival.forget(but=(".", "encoder"))
+        self.levels = self.rival.errors(self.anchors, feeds, found, self.truth.known)
         if self.layerwise:
             for group in taps.chunks(feeds, AT_ONCE, outputs):
                 for few in _batches(group, BATCH):

@@ -177,13 +177,14 @@ class Sound:
 
 @dataclass(frozen=True)
 class LoopCheck:
-    """A sampling loop against the loop in float64 around the reference."""
+    """A sampling loop against the loop in float64 around the reference, or a whole graph against its parts."""
 
     file: str
     tokens: int
     """How many were compared."""
     wrong: int
     problem: str = ""
+    against: str = "as in float64"
 
 
 @dataclass

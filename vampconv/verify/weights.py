@@ -15,6 +15,7 @@ from vampconv.checkpoint import Checkpoint
 from vampconv.convert.plan import Part, make_plan
 from vampconv.dialect.op import Array
 from vampconv.emit.computed import computed
+from vampconv.emit.stored import StoredConstants, as_bytes
 from vampconv.errors import VampconvError
 from vampconv.frontend.weights import WeightTensor
 from vampconv.passes.exact import MOVES
@@ -24,7 +25,6 @@ from vampconv.plugins import Plugins, load_plugins
 from vampconv.verify.locate import Located
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.result import Verdict, WeightCheck
-from vampconv.verify.stored import StoredConstants, as_bytes
 
 BLOCK = 1 << 20
 """Elements compared at a time."""

@@ -12,11 +12,14 @@ import numpy as np
 from scipy.io import wavfile
 
 from vampconv.errors import BadInputError, InputOutputError
+from vampconv.regular import open_regular
 
 Array = np.ndarray[Any, Any]
 
 BLOCK = 1 << 18
 """Samples that are read at a time: a header may promise more than memory holds."""
+SLOWEST, FASTEST = 1000, 1_000_000
+"""Hz; resampling from anything slower would take memory without end."""
 MOST_CHANNELS = 255
 """Beyond this, channels and samples are surely interchanged."""
 
@@ -103,6 +106,11 @@ class AudioFile:
         with self._opened() as file:
             self.sample_rate, self.channels, self.samples = int(file.samplerate), file.channels, file.frames
             self.format = f"{file.format}, {file.subtype}"
+        if not SLOWEST <= self.sample_rate <= FASTEST:
+            raise BadInputError(
+                f"{path} says that its rate is {self.sample_rate} Hz",
+                f"give audio of {SLOWEST} to {FASTEST} Hz",
+            )
 
     def blocks(self) -> Iterator[Array]:
         """Float32 [channels, samples], from the beginning of the file to its end."""
@@ -127,12 +135,7 @@ class AudioFile:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         soundfile = import_soundfile(self.path)
-        try:
-            self.path.open("rb").close()
-        except OSError as error:
-            raise InputOutputError(
-                f"{self.path} cannot be read: {error.strerror}", "check its path"
-            ) from error
+        open_regular(self.path).close()
         with _refusing(self.path):
             file = soundfile.SoundFile(self.path)
         with file:

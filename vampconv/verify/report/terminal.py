@@ -25,7 +25,7 @@ def show(console: Console, verification: Verification, *, layerwise: bool = Fals
         _show_extremes(console, part)
         _show_sounds(console, part)
     for loop in (loop for part in verification.parts for loop in part.loops):
-        told = f"{loop.tokens - loop.wrong:,} of {count(loop.tokens, 'token')} as in float64"
+        told = f"{loop.tokens - loop.wrong:,} of {count(loop.tokens, 'token')} {loop.against}"
         _line(console, f"{_plain(loop.file)}: {told}")
     _show_failures(console, verification)
     final = summary.verdict(verification)

@@ -14,6 +14,10 @@ from google.protobuf.message import DecodeError
 from vampconv.checkpoint.source import AGAIN, Source
 from vampconv.dialect.op import Array
 from vampconv.errors import InputOutputError
+from vampconv.model_files import LONGEST_MODEL
+from vampconv.regular import read_regular
+
+_DIGITS = 20
 
 
 class StoredConstants:
@@ -28,10 +32,9 @@ class StoredConstants:
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         try:
-            graph = onnx.load(path, load_external_data=False).graph
-        except (OSError, DecodeError) as error:
-            told = error.strerror if isinstance(error, OSError) else "it is no ONNX file"
-            raise InputOutputError(f"{path.name} cannot be read: {told}", AGAIN) from None
+            graph = onnx.load_model_from_string(read_regular(path, LONGEST_MODEL)).graph
+        except DecodeError:
+            raise InputOutputError(f"{path.name} cannot be read: it is no ONNX file", AGAIN) from None
         self.tensors = {t.name: t for t in graph.initializer}
         self.names = Counter(
             [*(t.name for t in graph.initializer), *(t.values.name for t in graph.sparse_initializer)]
@@ -56,9 +59,26 @@ class StoredConstants:
         except (ValueError, TypeError, KeyError):
             raise InputOutputError("its data do not fit its type and shape", AGAIN) from None
 
+    def array(self, name: str) -> Array:
+        """The elements of a constant, in one dimension.
+
+        Raises
+        ------
+        VampconvError
+            As `read`, or if they do not fit their type.
+
+        """
+        kind = self.tensors[name].data_type
+        try:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+            return self.read(name).view(dtype)
+        except (KeyError, ValueError, TypeError):
+            raise InputOutputError(f"its data do not fit its type {kind}", AGAIN) from None
+
     def _read_external(self, where: Mapping[str, str]) -> Array:
         file, offset, length = (where.get(key, "0") for key in ("location", "offset", "length"))
-        if Path(file).name != file or not (offset + length).isdecimal():
+        numbers = (offset + length).isdecimal() and len(offset) < _DIGITS and len(length) < _DIGITS
+        if Path(file).name != file or not numbers:
             raise InputOutputError(f"its data lie in {file!r}, which is no file of the bundle", AGAIN)
         if file not in self._sources:
             self._sources[file] = self._stack.enter_context(closing(Source(self._directory / file)))
