@@ -43,7 +43,7 @@ class Request:
     variants
         Precision and target of the bundles that are made of them.
     against
-        Rivals: ``reference``, ``exporter``.
+        Rivals: ``reference``, ``exporter``, ``exporter-int8``.
     parts
         Of the work; by default `DEFAULT`, as far as the bundles have them.
     seconds

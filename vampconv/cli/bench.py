@@ -16,7 +16,7 @@ from vampconv.cli.common import PATH, Names, console, require_extra
 from vampconv.cli.convert import convert
 from vampconv.errors import UsageError
 
-RIVALS = ("reference", "exporter")
+RIVALS = ("reference", "exporter", "exporter-int8")
 PARTS = ("convert", "coarse", "c2f", "decoder", "encoder", "vamp")
 
 
@@ -47,7 +47,11 @@ def precisions() -> list[str]:
 @click.argument("bundles", type=PATH, nargs=-1, metavar="[BUNDLE]...")
 @click.option("--full-size", is_flag=True, help="Models as large as the trained ones [small ones].")
 @click.option(
-    "--against", type=Names(RIVALS), default=",".join(RIVALS), show_default=True, help="Rivals, or none."
+    "--against",
+    type=Names(RIVALS),
+    default=",".join(RIVALS[:2]),
+    show_default=True,
+    help=f"Of {','.join(RIVALS)}, or none.",
 )
 @click.option("--parts", type=Names(PARTS), default="", help=f"Of {','.join(PARTS)} [all but c2f].")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
