@@ -34,6 +34,8 @@ from vampconv.runtime.bundle import Bundle
 
 LENGTHS = (1.0, 3.0, 10.0, 30.0, 60.0)
 """Seconds of audio of the plot."""
+WARM_UP = 2.0
+"""Seconds of audio that the codec runs on before the others, which may take ten seconds each."""
 LONGEST = 30.0
 """Seconds: a run that would take longer is left out of the plot."""
 SHORT = 1.0
@@ -138,7 +140,8 @@ def of_part(setting: Setting, part: str) -> tuple[Contest, list[Point]]:
             specs[who, column.label] = setting.spec(who, part, column)
     with ExitStack() as stack:
         rivals = {key: stack.enter_context(Rival(spec.command())) for key, spec in specs.items()}
-        outcomes = compete(setting, part, rivals, seconds)
+        warm_up = seconds if part in TRANSFORMERS else min(seconds, WARM_UP)
+        outcomes = compete(setting, part, rivals, seconds, warm_up)
         whole = {key: rival for key, rival in rivals.items() if key[0] != FLOOR}
         figures = compare(setting.folder, part, whole, outcomes)
         points = sweep(setting, part, whole, outcomes) if setting.sweep else []
@@ -169,16 +172,16 @@ def compete(
     part: str,
     contestants: Mapping[Key, Contestant],
     seconds: float,
-    warm_up: float | None = None,
+    warm_up: float,
 ) -> dict[Key, Outcome]:
-    """Rounds, after a run of each that does not count, on as much audio unless `warm_up` says otherwise."""
+    """Rounds, after a run of each on `warm_up` seconds of audio that does not count."""
     names = {key: ", ".join(filter(None, key)) for key in contestants}
 
     def turn(key: Key, what: str, length: float) -> Run:
         setting.tell(f"{part}: {what}: {names[key]}")
         return contestants[key].run(length)
 
-    warming = {names[k]: partial(turn, k, "warming up", warm_up or seconds) for k in contestants}
+    warming = {names[k]: partial(turn, k, "warming up", warm_up) for k in contestants}
     warm = take_turns(warming, 1)
     fit = {k: partial(turn, k, "running", seconds) for k in contestants if warm[names[k]].failure is None}
     ran = take_turns({names[k]: run for k, run in fit.items()}, setting.rounds, budget=setting.budget)
