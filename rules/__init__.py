@@ -11,6 +11,7 @@ from . import (
     convolution,
     decode_codes,
     film,
+    fp16,
     gated_gelu,
     int8,
     linear,
@@ -46,6 +47,7 @@ FAMILIES = (
     batch_norm,
     convolution,
     int8,
+    fp16,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

@@ -172,6 +172,7 @@ def test_every_rule_is_reached_by_these_graphs():
         (plan, Options(17)),
         (plan, Options(23)),
         (feed_forward, Options(precision="int8")),
+        (plan, Options(precision="fp16")),
     ):
         model, _ = grown(steps, 1, options.opset)
         fired |= set(compile_graph(model, replace(options, rules=RULES)).counts())
