@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from vampconv.bench import goals
+from vampconv.bench.checkpoints import Size
 from vampconv.bench.goals import judge
+from vampconv.bench.making import full_size
 from vampconv.bench.process import Run
 from vampconv.bench.result import Bench, Column, Contest, Entry
 from vampconv.bench.turns import Outcome
+from vampconv.runtime.bundle import Bundle
 
 
 @pytest.fixture
-def found(workshop, monkeypatch):
-    """A coarse model that takes 0.9 of the exporter's time and 1.05 of its products'."""
-    monkeypatch.setattr(goals, "is_full", lambda _bundle, _part: True)
-    bundle = workshop.bundle("coarse", "codec")
+def found():
+    """A coarse model that takes 0.9 of the exporter's time and 1.05 of its products'; its bundle is gone."""
 
     def entry(who, label, seconds, peak=100):
         return Entry(who, label, Outcome([Run(s, s, peak) for s in seconds]))
@@ -34,7 +36,7 @@ def found(workshop, monkeypatch):
     convert = Contest(
         "convert", None, [entry("ours", "fp32", (4, 6, 11), 600_000_000), entry("half", "fp32", (3,), 590e6)]
     )
-    columns = [Column("fp32", bundle, "fp32", "portable")]
+    columns = [Column("fp32", Path("gone"), "fp32", "portable", frozenset({"coarse"}))]
     return Bench({}, "full", 3, columns, [convert, coarse])
 
 
@@ -55,12 +57,29 @@ def test_int8_has_a_goal_of_its_own(found):
     assert told == [(500e6, "missed by 20.0%"), (0.36, "missed 2.5-fold")]
 
 
-def test_nothing_is_judged_of_other_sizes_and_lengths(found, monkeypatch):
-    assert judge(replace(found, size="small")) == []
+def test_nothing_is_judged_of_other_sizes_and_lengths(found):
     shorter = replace(found, contests=[replace(c, seconds=3.0) for c in found.contests])
     assert judge(shorter) == []
-    monkeypatch.undo()
-    assert judge(found) == []
+    smaller = replace(found, columns=[replace(found.columns[0], full_size=frozenset({"encoder"}))])
+    assert judge(smaller) == []
+
+
+def test_which_models_are_of_full_size(workshop, tmp_path):
+    assert full_size(Bundle(workshop.whole("coarse", "c2f", "codec"))) == frozenset()
+    size = Size(layers=20, width=16)
+    coarse, _ = size.transformers()
+    codec = replace(size.codec(), encoder_dim=64)
+    assert (coarse.n_layers, coarse.embedding_dim, codec.decoder_dim) == (20, 80, 32)
+    manifest = {
+        "format": 1,
+        "models": {
+            "coarse": {"architecture": Size().transformers()[0].to_kwargs()},
+            "c2f": {"architecture": coarse.to_kwargs()},
+            "encoder": {"architecture": codec.to_kwargs()},
+        },
+    }
+    (tmp_path / "vampconv.json").write_text(json.dumps(manifest))
+    assert full_size(Bundle(tmp_path)) == {"coarse", "encoder"}
 
 
 def test_a_rival_that_failed_leaves_its_goals_out(found):

@@ -21,7 +21,10 @@ def as_json(bench: Bench) -> dict[str, Any]:
         "environment": dict(bench.environment),
         "size": bench.size,
         "rounds": bench.rounds,
-        "columns": [asdict(c) | {"directory": str(c.directory)} for c in bench.columns],
+        "columns": [
+            asdict(c) | {"directory": str(c.directory), "full_size": sorted(c.full_size)}
+            for c in bench.columns
+        ],
         "contests": [_contest(c) for c in bench.contests],
         "goals": [
             {

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vampconv.bench.result import EXPORTER, FLOOR, HALF, OURS, REFERENCE, Bench, Contest, Entry
-from vampconv.runtime.bundle import Bundle
 
 SECONDS = 10.0
 TIME, MEMORY = "seconds", "peak_bytes"
@@ -94,18 +93,7 @@ class Judged:
 
 def judge(bench: Bench) -> list[Judged]:
     """All goals that say something of what was measured: none of small models, or of other lengths."""
-    if bench.size == "small":
-        return []
     return [judged for goal in GOALS for contest in bench.contests for judged in _judge(bench, goal, contest)]
-
-
-def is_full(bundle: Bundle, part: str) -> bool:
-    """Whether a part is as large as the trained one, or larger."""
-    sizes = bundle.architecture(part)
-    large = {"embedding_dim": 1280, "n_layers": 16 if part == "c2f" else 20}
-    if part in ("encoder", "decoder"):
-        large = {"encoder_dim": 64, "decoder_dim": 512}
-    return all(sizes.get(name, 0) >= least for name, least in large.items())
 
 
 def _judge(bench: Bench, goal: Goal, contest: Contest) -> Iterator[Judged]:
@@ -119,7 +107,7 @@ def _judge(bench: Bench, goal: Goal, contest: Contest) -> Iterator[Judged]:
         models = ("encoder", "coarse", "c2f", "decoder") if goal.part == "vamp" else (goal.part,)
         models = ("coarse",) if goal.part == "convert" else models
         fits = goal.precision in ("", column.precision)
-        if not fits or not all(is_full(Bundle(column.directory), part) for part in models):
+        if not fits or not column.full_size.issuperset(models):
             continue
         measured = _figure(goal, entry, _other(goal, contest, entry))
         if measured is not None:

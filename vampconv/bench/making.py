@@ -27,6 +27,13 @@ NEEDED = {
     "vamp": {"coarse.pth", "c2f.pth"},
 }
 """Checkpoints that a part of the work needs beside the codec."""
+TRAINED = {
+    "coarse": {"n_layers": 20, "embedding_dim": 1280},
+    "c2f": {"n_layers": 16, "embedding_dim": 1280},
+    "encoder": {"encoder_dim": 64},
+    "decoder": {"decoder_dim": 512},
+}
+"""Sizes of the trained models."""
 SMALLER = ("quarter.pth", "half.pth")
 """Those of the plot of time against size."""
 
@@ -109,7 +116,19 @@ def columns_of(bundles: Sequence[Path]) -> list[Column]:
         labels = [f"{label} {path.name}" for label, path in zip(labels, bundles, strict=True)]
     if len(set(labels)) < len(labels):
         raise UsageError("two bundles have the same name", "give each its own")
-    return [Column(label, path, *kind) for label, path, kind in zip(labels, bundles, kinds, strict=True)]
+    return [
+        Column(label, path, *kind, full_size(Bundle(path)))
+        for label, path, kind in zip(labels, bundles, kinds, strict=True)
+    ]
+
+
+def full_size(bundle: Bundle) -> frozenset[str]:
+    """The models that are as large as the trained ones, or larger."""
+    return frozenset(
+        part
+        for part, least in TRAINED.items()
+        if part in bundle and all(bundle.architecture(part).get(n, 0) >= size for n, size in least.items())
+    )
 
 
 def _kind(bundle: Bundle) -> tuple[str, str]:

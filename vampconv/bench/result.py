@@ -31,6 +31,8 @@ class Column:
     directory: Path
     precision: str
     target: str
+    full_size: frozenset[str] = frozenset()
+    """Its models that are as large as the trained ones."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from vampconv.play.writing import Names, Take, require_room, takes, tokens_of, w
 from vampconv.runtime import VampNet
 
 Audio = NDArray[np.float32]
+NEEDED = ("codec", "coarse", "c2f")
+"""Parts of a `VampNet` that every vamp takes."""
 
 
 def open_vampnet(request: Request) -> VampNet:
@@ -29,7 +32,8 @@ def open_vampnet(request: Request) -> VampNet:
         c2f_chunk_s=request.c2f_chunk_s,
         check_hashes=request.check_hashes,
     )
-    _ = vampnet.codec, vampnet.coarse, vampnet.c2f
+    with ThreadPoolExecutor(len(NEEDED)) as pool:  # hashing takes a second for each gigabyte and thread
+        list(pool.map(lambda part: getattr(vampnet, part), NEEDED))
     if request.beat_options is not None and request.mask_file is None:
         vampnet.bundle.path("wavebeat")
     return vampnet
