@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from . import onnx_models
 from .audio_files import quiet
 from .case import Case
 
@@ -90,6 +91,21 @@ def emptied(name: str, target: str):
         content = json.loads((place / MANIFEST).read_text())
         content["files"][name] = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
         (place / MANIFEST).write_text(json.dumps(content))
+
+    return make
+
+
+def other_model(part: str, *, empty: bool = False):
+    """Another, sound model in place of a part's, with the hashes put right."""
+
+    def make(place: Path) -> None:
+        (place / "in.wav").write_bytes(quiet())
+        made = onnx_models.model()
+        if empty:
+            del made.graph.input[:]
+            made.graph.node[0].input[0] = "w"
+        (place / "bundle" / f"{part}.onnx").write_bytes(made.SerializeToString())
+        resigned(place, f"{part}.onnx")
 
     return make
 
@@ -225,8 +241,8 @@ CASES = [
     ),
     Case(
         "codebooks of another number",
-        3,
-        "of 14 codebooks",
+        6,
+        "not what the bundle says",
         manifest(lambda c: c["models"]["c2f"]["architecture"].update(n_codebooks=15)),
         (VAMP,),
     ),
@@ -342,6 +358,9 @@ CASES = [
     Case("weights above the bundle", 6, OUTSIDE, relocated("../secret.bin"), (INSPECT, RUN, VAMP)),
     Case("weights at the root", 6, OUTSIDE, relocated("HERE/secret.bin"), (INSPECT, RUN, VAMP)),
     Case("weights through a folder", 6, OUTSIDE, relocated("sub/../../secret.bin"), (INSPECT, RUN, VAMP)),
+    Case("another model", 6, ".", other_model("encoder"), (INSPECT, RUN, VAMP)),
+    Case("another model of the same name", 6, ".", other_model("coarse"), (INSPECT, RUN, VAMP)),
+    Case("a model without inputs", 6, ".", other_model("encoder", empty=True), (INSPECT, RUN, VAMP)),
     Case(
         "weights in a file that is not listed",
         6,

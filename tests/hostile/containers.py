@@ -149,7 +149,7 @@ CASES = [
     Case("unreadable file", 6, "may not be read", unreadable),
     *(
         Case(
-            f"{told} while it is read",
+            f"{told} while it is read, by {BOTH[which][0]}",
             3,
             "changed|ends at|cut short",
             of_sound,
