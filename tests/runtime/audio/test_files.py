@@ -87,7 +87,7 @@ def test_places_that_cannot_be_written_or_read(tmp_path, audio):
     for path in (tmp_path, tmp_path / "none" / "a.wav"):
         with pytest.raises(InputOutputError, match="cannot be written"):
             write_wav(path, audio, RATE)
-        with pytest.raises(InputOutputError, match="cannot be read") as error:
+        with pytest.raises(InputOutputError, match=r"is a directory|does not exist") as error:
             read_audio(path)
         assert LINE.fullmatch(f"{error.value.line()}\n")
 
