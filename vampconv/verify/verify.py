@@ -20,10 +20,12 @@ from vampconv.emit.manifest import read_manifest
 from vampconv.errors import UsageError, VerificationError
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.runtime.bundle import find_bundle
+from vampconv.verify.accuracy import write_accuracy
 from vampconv.verify.bisect import Bisection, find_causes
+from vampconv.verify.bounds import bounds_of
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.locate import find_checkpoints, hash_files
-from vampconv.verify.loops import LoopVerifier
+from vampconv.verify.loops import LoopVerifier, Shipped
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
@@ -152,6 +154,8 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 verifier = PartVerifier(
                     References(subjects[part]),
                     bundle / file,
+                    bounds=bounds_of(recipe.precision),
+                    precise=[r.__name__ for r in opened.options.rules if r.precision == recipe.precision],
                     layerwise=request.layerwise or request.bisect,
                     threads=request.threads,
                     advance=count,
@@ -160,7 +164,11 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                 results[part].weights = weights.get(part, [])
                 around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
                 references = verifier.references
-                checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
+                if around and results[part].bounds is not None:
+                    shipped = Shipped(bundle / file, request.threads)
+                    checker = LoopVerifier(bundle, references.exact, request.threads, shipped=shipped)
+                else:
+                    checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
                 results[part].loops = list(checker.run(around))
                 if part == "decoder" and request.audio is not None:
                     from vampconv.verify.listening import listen  # scipy takes a second to import
@@ -214,6 +222,7 @@ def quick(
             f"the converted model is wrong: {failure.part} {failure.where}: {failure.message}",
             "nothing was written; please report this",
         )
+    write_accuracy(found, bundle)
 
 
 def _only(parts: Sequence[str] | None, manifest: dict[str, Any]) -> dict[str, Any]:
