@@ -41,7 +41,10 @@ class Bounds:
         return share * positions + 3 * math.sqrt(share * self.agreement * positions)
 
 
-BOUNDS: Mapping[str, Bounds] = {"int8": Bounds("int8", error=0.05, agreement=0.95, divergence=3e-3)}
+BOUNDS: Mapping[str, Bounds] = {
+    "fp16": Bounds("fp16", error=5e-3, agreement=0.995, divergence=1e-5),
+    "int8": Bounds("int8", error=0.05, agreement=0.95, divergence=3e-3),
+}
 
 
 def bounds_of(precision: str) -> Bounds | None:
