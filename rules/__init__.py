@@ -11,11 +11,14 @@ from . import (
     convolution,
     decode_codes,
     film,
+    fp16,
     gated_gelu,
     int8,
     linear,
     lora,
     nearest_code,
+    ort_attention,
+    ort_gelu,
     padding,
     relative_bias,
     requantize,
@@ -38,6 +41,8 @@ FAMILIES = (
     tanh_gelu,
     gated_gelu,
     classifier,
+    ort_attention,
+    ort_gelu,
     padding,
     snake,
     nearest_code,
@@ -46,6 +51,7 @@ FAMILIES = (
     batch_norm,
     convolution,
     int8,
+    fp16,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +14,9 @@ from vampconv.convert import Conversion
 from vampconv.inspect.check import BundleCheck
 from vampconv.optimize import Optimized
 from vampconv.validation.record import RuleRecord
+
+if TYPE_CHECKING:
+    from vampconv.calibrate import Calibration
 
 MEGABYTE = 1e6
 
@@ -70,6 +73,19 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
     for plugin in manifest.get("plugins", ()):
         if plugin.get("distribution") != "vampconv":
             console.print(f"plugin: {_plain(plugin['name'])} {_plain(str(plugin['version'] or ''))}".rstrip())
+
+
+def show_calibration(console: Console, calibration: Calibration) -> None:
+    """What each product costs alone, and all of them, and those that are not kept."""
+    title = f"{calibration.part}: divergence from float32 in nats"
+    table = Table("in few bits", "divergence", "tokens agree", "", title=title, title_justify="left")
+    for unit, found in calibration.alone.items():
+        is_kept = any(m == unit or m.startswith(f"{unit}.") for m in calibration.kept)
+        table.add_row(_plain(unit), f"{found.divergence:.2e}", f"{found.agreement:.2%}", "kept" * is_kept)
+    table.add_section()
+    for name, found in (("everything", calibration.everything), ("all but what is kept", calibration.rest)):
+        table.add_row(name, f"{found.divergence:.2e}", f"{found.agreement:.2%}", "")
+    console.print(table)
 
 
 def show_audit(console: Console, audit: Mapping[str, Sequence[RuleRecord]]) -> None:

@@ -234,13 +234,13 @@ def opcode_bytes():
     )
 
 
-@settings(max_examples=2500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=700, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(opcode_bytes(), max_size=40))
 def test_random_opcodes(parts):
     read_as_data(b"\x80\x02" + b"".join(parts) + b".")
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_mutated_pickles(data):
     sound = metadata(

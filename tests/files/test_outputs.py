@@ -293,10 +293,10 @@ def test_what_fails_half_way_is_taken_back(tmp_path, monkeypatch, nth, links):
 
 def test_a_device_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputOutputError, match="is a device or a pipe"):
+    with pytest.raises(InputOutputError, match="it is a device or a pipe"):
         write(tmp_path, "pipe", force=True)
     with (
-        pytest.raises(InputOutputError, match="is a device or a pipe"),
+        pytest.raises(InputOutputError, match="it is a device or a pipe"),
         outputs([Path("/dev/null")], force=True),
     ):
         pytest.fail("/dev/null would be replaced")
@@ -312,3 +312,30 @@ def test_room_is_looked_for_first(tmp_path, monkeypatch):
         found.require_room(1001, 1000)
         with pytest.raises(InputOutputError, match=r"are allowed; raise the file size limit"):
             found.require_room(1001, 1001)
+
+
+def test_what_cannot_be_removed_goes_with_the_next_run(tmp_path, monkeypatch):
+    """The old file and the dropped one; the lock that tells of them stays until then."""
+    for name in ("a", "gone"):
+        (tmp_path / name).write_text(f"old {name}")
+    with outputs([tmp_path / "a"], force=True) as found:
+        found.write(tmp_path / "a", b"new a")
+        found.drop(tmp_path / "gone")
+        plain, unlink = found.place, Path.unlink
+
+        def fails(path, missing_ok=False):
+            if path.name.startswith(".vamp-"):
+                return unlink(path, missing_ok)
+            raise OSError(5, "Input/output error")
+
+        def then_fail():
+            plain()
+            monkeypatch.setattr(Path, "unlink", fails)
+
+        monkeypatch.setattr(found, "place", then_fail)
+    monkeypatch.undo()
+    assert (tmp_path / "a").read_text() == "new a"
+    assert len(names(tmp_path)) == 4  # a, its old self, gone, the lock
+    write(tmp_path, "b")
+    assert names(tmp_path) == ["a", "b"]
+    assert (tmp_path / "a").read_text() == "new a"

@@ -76,7 +76,17 @@ def archive(
         central_size = size if e.central_size is None else e.central_size
         flags = e.flags if e.central_flags is None else e.central_flags
         place = at if e.offset is None else e.offset
-        fields = (b"PK\1\2", 20, 20, flags, e.method, 0, 33, crc, told if e.central_size is None else central_size)
+        fields = (
+            b"PK\1\2",
+            20,
+            20,
+            flags,
+            e.method,
+            0,
+            33,
+            crc,
+            told if e.central_size is None else central_size,
+        )
         central += CENTRAL.pack(*fields, central_size, len(long), 0, 0, 0, 0, 0, place) + long
     body += before_directory
     start, length = len(body), len(central)
@@ -85,14 +95,29 @@ def archive(
     body += central
     if zip64 is not None:
         where = len(body)
-        fields64 = {"size": 44, "count": total, "length": length, "start": told_start, "where": where} | dict(zip64)
+        fields64 = {"size": 44, "count": total, "length": length, "start": told_start, "where": where} | dict(
+            zip64
+        )
         body += END64.pack(
-            b"PK\6\6", fields64["size"], 45, 45, 0, 0, fields64["count"], fields64["count"], fields64["length"], fields64["start"]
+            b"PK\6\6",
+            fields64["size"],
+            45,
+            45,
+            0,
+            0,
+            fields64["count"],
+            fields64["count"],
+            fields64["length"],
+            fields64["start"],
         )
         body += LOCATOR.pack(b"PK\6\7", 0, fields64["where"], 1)
         length, told_start, total = 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF
     told_count = (total if count is None else count) & 0xFFFF
-    return bytes(body) + END.pack(b"PK\5\6", 0, 0, told_count, told_count, length, told_start, len(comment)) + comment
+    return (
+        bytes(body)
+        + END.pack(b"PK\5\6", 0, 0, told_count, told_count, length, told_start, len(comment))
+        + comment
+    )
 
 
 def entries_of(pickle: bytes, storages: Mapping[str, bytes], top: str = "model") -> list[Entry]:
@@ -140,4 +165,15 @@ def safetensors(header: Any, data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(written)) + written + data
 
 
-__all__ = ["Entry", "Raw", "archive", "around", "bare", "changed", "checkpoint", "entries_of", "reread", "safetensors"]
+__all__ = [
+    "Entry",
+    "Raw",
+    "archive",
+    "around",
+    "bare",
+    "changed",
+    "checkpoint",
+    "entries_of",
+    "reread",
+    "safetensors",
+]

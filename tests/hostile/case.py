@@ -78,7 +78,7 @@ def sound() -> bytes:
     return archives.checkpoint(weights(), KWARGS)
 
 
-def altered(changes: Mapping[Any, Any] = {}, kwargs: Mapping[str, Any] = {}, **more: Any) -> bytes:  # noqa: B006
+def altered(changes: Mapping[Any, Any] = {}, kwargs: Mapping[str, Any] = {}, **more: Any) -> bytes:
     """The checkpoint with other tensors (None drops one) and other arguments."""
     state = {name: value for name, value in {**weights(), **changes}.items() if value is not None}
     return archives.checkpoint(state, {**KWARGS, **kwargs}, **more)

@@ -33,10 +33,10 @@ def applied(function: bytes, *arguments) -> Raw:
 
 
 GETATTR = applied(attribute(call("builtins.__import__", "os"), "system"), SHELL)
-SUBCLASSES = applied(
-    attribute(attribute(attribute(Raw(b")"), "__class__"), "__base__"), "__subclasses__")
-)
+SUBCLASSES = applied(attribute(attribute(attribute(Raw(b")"), "__class__"), "__base__"), "__subclasses__"))
 IMPORTED = applied(attribute(call("importlib.import_module", "subprocess"), "check_call"), ["touch", CANARY])
+ENVIRON = call("copyreg._reconstructor", name("os._Environ"), name("builtins.object"), None)
+TYPED = (name("os.system"), name("torch.Tensor"), group(SHELL), {})
 PAYLOADS: dict[str, bytes] = {
     "os.system": call("os.system", SHELL),
     "posix.system": call("posix.system", SHELL),
@@ -86,20 +86,20 @@ PAYLOADS: dict[str, bytes] = {
     "STACK_GLOBAL of dots": Raw(text("os") + text("path.os.system") + b"\x93" + group(SHELL) + b"R"),
     "BUILD": Raw(call("builtins.object") + encode({"__setstate__": name("os.system")}) + b"b" + text(SHELL) + b"b"),
     "BUILD of a class": Raw(name("vampconv.errors.VampconvError") + encode((None, {"code": 0})) + b"b"),
-    "BUILD of slots": Raw(call("copyreg._reconstructor", name("os._Environ"), name("builtins.object"), None) + encode((None, {"data": {}})) + b"b"),
+    "BUILD of slots": Raw(ENVIRON + encode((None, {"data": {}})) + b"b"),
     "APPENDS": Raw(name("sys.path") + b"(" + text("/tmp") + b"e"),
     "SETITEMS": Raw(name("os.environ") + b"(" + text(CANARY) + text("1") + b"u"),
     "setattr": call("builtins.setattr", name("vampconv.errors"), "LONGEST", 0),
     "copyreg": call("copyreg._reconstructor", name("subprocess.Popen"), name("builtins.object"), None),
     "copyreg extension": call("copyreg.add_extension", "os", "system", 1),
-    "_rebuild_from_type_v2": call("torch._tensor._rebuild_from_type_v2", name("os.system"), name("torch.Tensor"), group(SHELL), {}),
+    "_rebuild_from_type_v2": call("torch._tensor._rebuild_from_type_v2", *TYPED),
     "_rebuild_from_type_v2 of a type": call(
         "torch._tensor._rebuild_from_type_v2",
         name("torch._utils._rebuild_tensor_v2"), name("subprocess.Popen"), group(SHELL), {},
     ),
-    "torch._utils one": call("torch._utils._rebuild_from_type_v2", name("os.system"), name("torch.Tensor"), group(SHELL), {}),
+    "torch._utils one": call("torch._utils._rebuild_from_type_v2", *TYPED),
     "wrapper subclass": call("torch._utils._rebuild_wrapper_subclass", name("subprocess.Popen"), "f4", (4,), (1,), 0),
-    "python dispatch": call("torch._utils._rebuild_device_tensor_from_numpy", call("os.system", SHELL), "f4", "cpu", False),
+    "from numpy": call("torch._utils._rebuild_device_tensor_from_numpy", call("os.system", SHELL), "f4", "cpu", False),
     "parameter": call("torch._utils._rebuild_parameter", call("os.system", SHELL), True, {}),
     "persistent id": Raw(group("storage", call("os.system", SHELL), "0", "cpu", 4) + b"Q"),
     "persistent id of a module": Raw(group("module", call("os.system", SHELL)) + b"Q"),
@@ -124,7 +124,19 @@ BROKEN: dict[str, bytes] = {
     "frames that lie": b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f" + call("os.system", SHELL) + b".",
 }
 """Whole pickles with a payload."""
-SHOWN = ("os.system", "eval", "getattr chain", "INST", "OBJ", "NEWOBJ_EX", "BUILD", "_rebuild_from_type_v2", "persistent id", "hash", "nested pickle")
+SHOWN = (
+    "os.system",
+    "eval",
+    "getattr chain",
+    "INST",
+    "OBJ",
+    "NEWOBJ_EX",
+    "BUILD",
+    "_rebuild_from_type_v2",
+    "persistent id",
+    "hash",
+    "nested pickle",
+)
 
 
 def in_state(payload: bytes):
@@ -139,11 +151,23 @@ def in_metadata(payload: bytes) -> bytes:
 
 CASES = [
     *(
-        Case(f"{told} in the state dict", 3, "bad is|not a sound pickle|is missing|unsupported", in_state(PAYLOADS[told]), BOTH)
+        Case(
+            f"{told} in the state dict",
+            3,
+            "bad is|not a sound pickle|is missing|unsupported",
+            in_state(PAYLOADS[told]),
+            BOTH,
+        )
         for told in SHOWN
     ),
     *(
-        Case(f"payload {told}", 3, "not a sound pickle|holds", lambda _p, data=data: around(data, {"0": bytes(16)}), BOTH)
+        Case(
+            f"payload {told}",
+            3,
+            "not a sound pickle|holds",
+            lambda _p, data=data: around(data, {"0": bytes(16)}),
+            BOTH,
+        )
         for told, data in BROKEN.items()
         if told != "then forgotten"
     ),

@@ -53,7 +53,9 @@ def directory(template: Path, tmp_path: Path, workshop) -> Callable[[Case], Path
         place.mkdir()
         for name in ("model.pth", "codec.pth"):
             shutil.copy(template / name, place)
-        whole = template / "out" if "verify" in words else workshop.whole("coarse", "c2f", "codec", "wavebeat")
+        whole = (
+            template / "out" if "verify" in words else workshop.whole("coarse", "c2f", "codec", "wavebeat")
+        )
         shutil.copytree(whole, place / "bundle")
         return place
 

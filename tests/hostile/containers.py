@@ -102,7 +102,12 @@ CASES = [
     Case("prefixed by another archive", 3, "missing or damaged|no zip record", lambda _: sound() + sound()),
     Case("prefixed by a local header", 3, "missing or damaged|no zip record", lambda _: b"PK\3\4" + sound()),
     Case("trailing bytes", 3, "missing or damaged", lambda _: sound() + b"x" * 70_000),
-    Case("trailing bytes in a comment's reach", 3, "missing or damaged|no zip record|after", lambda _: sound() + b"x" * 99),
+    Case(
+        "trailing bytes in a comment's reach",
+        3,
+        "missing or damaged|no zip record|after",
+        lambda _: sound() + b"x" * 99,
+    ),
     Case("sparse gigabyte", 3, "missing or damaged", sparse),
     *(
         Case(f"cut at {size >> 10} KiB", 3, "missing or damaged, perhaps cut short", cut(size))
@@ -113,7 +118,18 @@ CASES = [
     *(
         Case(f"bit of {region} flipped", 3, ".", flipped(region, seed))
         for seed, region in enumerate(
-            ("magic", "crc", "sizes", "name", "pickle", "storage", "directory", "directory sizes", "offset", "end")
+            (
+                "magic",
+                "crc",
+                "sizes",
+                "name",
+                "pickle",
+                "storage",
+                "directory",
+                "directory sizes",
+                "offset",
+                "end",
+            )
         )
         if region not in ("crc", "sizes")
     ),
@@ -132,9 +148,21 @@ CASES = [
     Case("directory", 3, "holds no checkpoints", directory, (CONVERT,)),
     Case("unreadable file", 6, "may not be read", unreadable),
     *(
-        Case(f"{told} while it is read", 3, "changed|ends at|cut short", of_sound, BOTH[which : which + 1], [("pread", n, how, "model.pth")])
+        Case(
+            f"{told} while it is read, by {BOTH[which][0]}",
+            3,
+            "changed|ends at|cut short",
+            of_sound,
+            BOTH[which : which + 1],
+            [("pread", n, how, "model.pth")],
+        )
         for of_sound in (lambda _: sound(),)
-        for told, how in (("cut to nothing", "cut"), ("halved", "halve"), ("touched", "touch"), ("changed at its end", "flip"))
+        for told, how in (
+            ("cut to nothing", "cut"),
+            ("halved", "halve"),
+            ("touched", "touch"),
+            ("changed at its end", "flip"),
+        )
         for which, n in ((0, 2), (1, 9))
     ),
 ]

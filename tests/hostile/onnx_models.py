@@ -38,7 +38,9 @@ def written(made):
 
     def make(place: Path) -> None:
         content = made(place) if callable(made) else made
-        (place / "model.onnx").write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+        (place / "model.onnx").write_bytes(
+            content if isinstance(content, bytes) else content.SerializeToString()
+        )
 
     return make
 
@@ -68,7 +70,10 @@ def in_attribute(location: str) -> onnx.ModelProto:
     tensor = external(location)
     node = helper.make_node("Constant", [], ["w"])
     node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR, t=tensor)
-    return model(numpy_helper.from_array(np.ones(1, np.float32), "u"), nodes=[node, helper.make_node("Add", ["x", "w"], ["y"])])
+    return model(
+        numpy_helper.from_array(np.ones(1, np.float32), "u"),
+        nodes=[node, helper.make_node("Add", ["x", "w"], ["y"])],
+    )
 
 
 def in_sparse(location: str) -> onnx.ModelProto:
@@ -114,49 +119,144 @@ def pipe_model(place: Path) -> None:
     os.mkfifo(place / "model.onnx")
 
 
-def filling(place: Path) -> onnx.ModelProto:
-    """A constant of a terabyte that would be folded."""
-    nodes = [
-        helper.make_node("ConstantOfShape", ["n"], ["c"]),
-        helper.make_node("Add", ["x", "c"], ["y"]),
-    ]
-    return model(numpy_helper.from_array(np.array([1 << 38]), "n"), nodes=nodes)
-
-
 OUTSIDE = "outside of|no file beside|not beside"
 CASES = [
     Case("no model", 3, "not an ONNX model", written(b"hello, world" * 9), ONLY),
     Case("an empty model", 3, "not an ONNX model", written(b""), ONLY),
-    Case("a model that is cut", 3, "not an ONNX model", written(lambda _: model().SerializeToString()[:-9]), ONLY),
-    Case("a pickle", 3, "not an ONNX model", written(b"\x80\x02cos\nsystem\nX\x0c\0\0\0touch canary\x85R."), ONLY),
-    Case("a model without a graph", 3, "no IR version, graph or opset", written(onnx.ModelProto(ir_version=8)), ONLY),
+    Case(
+        "a model that is cut",
+        3,
+        "not an ONNX model",
+        written(lambda _: model().SerializeToString()[:-9]),
+        ONLY,
+    ),
+    Case(
+        "a pickle",
+        3,
+        "not an ONNX model",
+        written(b"\x80\x02cos\nsystem\nX\x0c\0\0\0touch canary\x85R."),
+        ONLY,
+    ),
+    Case(
+        "a model without a graph",
+        3,
+        "no IR version, graph or opset",
+        written(onnx.ModelProto(ir_version=8)),
+        ONLY,
+    ),
     Case("a model that is missing", 6, "does not exist", lambda _: None, ONLY),
     Case("a directory", 6, "is a directory|directory", lambda place: (place / "model.onnx").mkdir(), ONLY),
     Case("a named pipe", 6, "not a regular file", pipe_model, ONLY),
-    Case("a device without end", 6, "not a regular file", lambda place: (place / "model.onnx").symlink_to("/dev/zero"), ONLY),
-    Case("weights above the model", 3, OUTSIDE, written(lambda p: beside(b"", "../secret.bin")(p) or model(external("../secret.bin"))), ONLY),
-    Case("weights above through a folder", 3, OUTSIDE, lambda p: ((p / "sub").mkdir(), beside(model(external("sub/../../secret.bin")), "../secret.bin")(p)), ONLY),
+    Case(
+        "a device without end",
+        6,
+        "not a regular file",
+        lambda place: (place / "model.onnx").symlink_to("/dev/zero"),
+        ONLY,
+    ),
+    Case(
+        "weights above the model",
+        3,
+        OUTSIDE,
+        written(lambda p: beside(b"", "../secret.bin")(p) or model(external("../secret.bin"))),
+        ONLY,
+    ),
+    Case(
+        "weights above through a folder",
+        3,
+        OUTSIDE,
+        lambda p: ((p / "sub").mkdir(), beside(model(external("sub/../../secret.bin")), "../secret.bin")(p)),
+        ONLY,
+    ),
     Case("weights at the root", 3, OUTSIDE, written(model(external("/etc/passwd", 0, None))), ONLY),
     Case("weights on a device", 3, f"{OUTSIDE}|regular", written(model(external("/dev/zero"))), ONLY),
-    Case("weights in a file of the process", 3, OUTSIDE, written(model(external("/proc/self/environ", 0, None))), ONLY),
+    Case(
+        "weights in a file of the process",
+        3,
+        OUTSIDE,
+        written(model(external("/proc/self/environ", 0, None))),
+        ONLY,
+    ),
     Case("weights through a link outside", 3, OUTSIDE, linked("/etc/passwd"), ONLY),
     Case("weights through a link to a device", 3, OUTSIDE, linked("/dev/zero"), ONLY),
     Case("weights in a named pipe", 3, "regular|is missing", piped, ONLY),
-    Case("weights in a directory", 3, "regular|is missing|outside", lambda p: ((p / "weights.bin").mkdir(), written(model(external("weights.bin")))(p)), ONLY),
+    Case(
+        "weights in a directory",
+        3,
+        "regular|is missing|outside",
+        lambda p: ((p / "weights.bin").mkdir(), written(model(external("weights.bin")))(p)),
+        ONLY,
+    ),
     Case("weights in no file", 3, "names no file|outside|is missing", written(model(external(""))), ONLY),
-    Case("weights in a file of a null", 3, "names|is missing|outside", written(model(external("a\0b"))), ONLY),
+    Case(
+        "weights in a file of a null", 3, "names|is missing|outside", written(model(external("a\0b"))), ONLY
+    ),
     Case("weights in a file of an escape", 3, "names no file", written(model(external("\x1b[2Jx"))), ONLY),
     Case("weights that are missing", 3, "is missing", written(model(external("weights.bin"))), ONLY),
-    Case("weights that end early", 3, "ends before byte", beside(model(external("weights.bin", 4000, 256))), ONLY),
-    Case("weights at a negative place", 3, "offset|length", beside(model(external("weights.bin", -256, 256))), ONLY),
-    Case("weights of a negative length", 3, "offset|length", beside(model(external("weights.bin", 0, -256))), ONLY),
-    Case("weights of a length of text", 3, "offset|length", beside(model(external("weights.bin", 0, "many"))), ONLY),
-    Case("weights of a length of 5000 digits", 3, "offset|length", beside(model(external("weights.bin", 0, "9" * 5000))), ONLY),
-    Case("weights of fewer bytes than elements", 3, "bytes", beside(model(external("weights.bin", 0, 16))), ONLY),
-    Case("weights in a constant above the model", 3, OUTSIDE, lambda p: beside(in_attribute("../secret.bin"), "../secret.bin")(p), ONLY),
-    Case("sparse weights above the model", 3, OUTSIDE, lambda p: beside(in_sparse("../secret.bin"), "../secret.bin")(p), ONLY),
+    Case(
+        "weights that end early",
+        3,
+        "ends before byte",
+        beside(model(external("weights.bin", 4000, 256))),
+        ONLY,
+    ),
+    Case(
+        "weights at a negative place",
+        3,
+        "offset|length",
+        beside(model(external("weights.bin", -256, 256))),
+        ONLY,
+    ),
+    Case(
+        "weights of a negative length",
+        3,
+        "offset|length",
+        beside(model(external("weights.bin", 0, -256))),
+        ONLY,
+    ),
+    Case(
+        "weights of a length of text",
+        3,
+        "offset|length",
+        beside(model(external("weights.bin", 0, "many"))),
+        ONLY,
+    ),
+    Case(
+        "weights of a length of 5000 digits",
+        3,
+        "offset|length",
+        beside(model(external("weights.bin", 0, "9" * 5000))),
+        ONLY,
+    ),
+    Case(
+        "weights of fewer bytes than elements",
+        3,
+        "bytes",
+        beside(model(external("weights.bin", 0, 16))),
+        ONLY,
+    ),
+    Case(
+        "weights in a constant above the model",
+        3,
+        OUTSIDE,
+        lambda p: beside(in_attribute("../secret.bin"), "../secret.bin")(p),
+        ONLY,
+    ),
+    Case(
+        "sparse weights above the model",
+        3,
+        OUTSIDE,
+        lambda p: beside(in_sparse("../secret.bin"), "../secret.bin")(p),
+        ONLY,
+    ),
     Case("a weight of 2^40 elements in 256 bytes", 3, "w", written(oversized()), ONLY),
     Case("a weight of a negative size", 3, "w", written(negative()), ONLY),
     Case("graphs 3000 deep", 3, "not an ONNX model", written(nested(3000)), ONLY),
-    Case("an opset that is converted of a model that is none", 4, "cannot convert", written(model(nodes=[helper.make_node("NoSuchOp", ["x", "w"], ["y"])])), (("optimize", "model.onnx", "-o", "done.onnx", "--opset", "20"),)),
+    Case(
+        "an opset that is converted of a model that is none",
+        4,
+        "cannot convert",
+        written(model(nodes=[helper.make_node("NoSuchOp", ["x", "w"], ["y"])])),
+        (("optimize", "model.onnx", "-o", "done.onnx", "--opset", "20"),),
+    ),
 ]

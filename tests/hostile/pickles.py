@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-STORAGES = {"f4": "FloatStorage", "f2": "HalfStorage", "f8": "DoubleStorage", "i8": "LongStorage", "b1": "BoolStorage"}
+STORAGES = {
+    "f4": "FloatStorage",
+    "f2": "HalfStorage",
+    "f8": "DoubleStorage",
+    "i8": "LongStorage",
+    "b1": "BoolStorage",
+}
 
 
 class Raw(bytes):
@@ -75,7 +81,9 @@ def program(value: Any, protocol: int = 2) -> bytes:
     return b"\x80" + bytes([protocol]) + encode(value) + b"."
 
 
-def storage(key: str, count: int, kind: str = "FloatStorage", tag: Any = "storage", device: Any = "cpu") -> Raw:
+def storage(
+    key: str, count: int, kind: str = "FloatStorage", tag: Any = "storage", device: Any = "cpu"
+) -> Raw:
     """A storage, by its persistent id."""
     return Raw(group(tag, name(f"torch.{kind}"), key, device, count) + b"Q")
 
@@ -93,7 +101,16 @@ def tensor(
     """A tensor over a storage, dense unless `stride` is given."""
     if stride is None:
         stride = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
-    return call(function, storage(key, count, kind), offset, shape, stride, False, call("collections.OrderedDict"), *rest)
+    return call(
+        function,
+        storage(key, count, kind),
+        offset,
+        shape,
+        stride,
+        False,
+        call("collections.OrderedDict"),
+        *rest,
+    )
 
 
 def stored(array: np.ndarray, key: str) -> Raw:

@@ -79,7 +79,9 @@ def failures(case: Case, place: Path, server: Server, **options: Any) -> list[st
     changed_by_us = {name for *_, name in case.then}
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name) and name not in changed_by_us:
-            found.append(f"{name} is {'new' if name not in before else 'gone' if name not in after else 'changed'}")
+            found.append(
+                f"{name} is {'new' if name not in before else 'gone' if name not in after else 'changed'}"
+            )
     if len(told["runs"]) != len(case.commands):
         found.append(f"only {len(told['runs'])} of {len(case.commands)} commands ended")
     return found

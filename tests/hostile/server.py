@@ -41,7 +41,8 @@ def serve(modules: tuple[str, ...]) -> None:
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
 
 
 def answer(request: dict) -> dict:
@@ -96,7 +97,7 @@ def run(arguments: list[str]) -> dict:
         main(arguments)
     except SystemExit as stop:
         code = stop.code
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever escapes is what is looked for
         code, _ = -1, traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -142,7 +142,7 @@ def test_an_output_that_is_there_is_kept_without_force(tmp_path):
         optimize(Request(tmp_path / "in.onnx", tmp_path))
     with pytest.raises(InputOutputError, match="is no directory"):
         optimize(Request(tmp_path / "in.onnx", tmp_path / "none" / "out.onnx"))
-    with pytest.raises(InputOutputError, match="No such file"):
+    with pytest.raises(InputOutputError, match="does not exist"):
         optimize(Request(tmp_path / "gone.onnx", tmp_path / "new.onnx"))
 
 

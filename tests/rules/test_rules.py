@@ -40,7 +40,7 @@ def test_a_rule_says_what_it_does_how_exactly_and_when(rule):
     assert rule.__doc__ is not None
     assert rule.__doc__.splitlines()[0].endswith((".", ".``"))
     assert isinstance(rule.stage, Stage)
-    assert isinstance(rule.claim, Close | Exact if rule.precision is None else Near)
+    assert isinstance(rule.claim, Close | Exact if rule.precision is None else Near | Exact)
     if isinstance(rule.claim, Near):
         assert 0 < rule.claim.share <= 0.02
     if isinstance(rule.claim, Close):

@@ -42,6 +42,7 @@ def verify(
     require_extra()
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it when it first allocates
     from vampconv.verify import report
+    from vampconv.verify.accuracy import write_accuracy
     from vampconv.verify.verify import Request
     from vampconv.verify.verify import verify as verify_bundle
 
@@ -52,5 +53,7 @@ def verify(
             found = verify_bundle(request, advance)
         write(found)
     report.show(console(), found, layerwise=options["layerwise"])
+    if trouble := write_accuracy(found, Path(found.bundle)):
+        console().print(trouble)
     if found.verdict is found.verdict.FAIL:
         raise VerificationError(f"{found.bundle} does not compute what its checkpoints do", "see above")

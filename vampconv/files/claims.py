@@ -67,10 +67,11 @@ class Claim:
         """Take back what was written down."""
         os.truncate(self.descriptor, 0)
 
-    def release(self) -> None:
-        """Give it up; nothing is staged any more."""
+    def release(self, *, keep: bool = False) -> None:
+        """Give it up; nothing is staged any more, or `keep` the lock's file, that someone sweeps up what is."""
         with suppress(OSError):
-            _lock_of(self.directory, self.token).unlink()
+            if not keep:
+                _lock_of(self.directory, self.token).unlink()
         os.close(self.descriptor)
 
 

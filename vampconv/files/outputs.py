@@ -50,6 +50,7 @@ class Outputs:
         self.claims: dict[Path, Claim] = {}
         self.fresh: set[Path] = set()
         self.dropped: list[Path] = []
+        self.leftovers: list[Path] = []
         if len({Path(os.path.realpath(p)) for p in paths}) < len(paths):
             raise UsageError("two outputs are one file", "give each a name of its own")
         for path in paths:
@@ -58,9 +59,9 @@ class Outputs:
                     f"{path} cannot be written: there is no directory {path.parent}", "make it first"
                 )
             if path.is_dir():
-                raise InputOutputError(f"{path} is a directory", "give a file")
+                raise InputOutputError(f"{path} cannot be written: it is a directory", "give a file")
             if path.exists() and not path.is_file():
-                raise InputOutputError(f"{path} is a device or a pipe", "give a file")
+                raise InputOutputError(f"{path} cannot be written: it is a device or a pipe", "give a file")
             if os.path.lexists(path) and not force:
                 raise _stands(path)
         for directory in {Path(os.path.realpath(path)).parent for path in paths}:
@@ -85,6 +86,7 @@ class Outputs:
         """
         target = Path(os.path.realpath(path))
         self.staged[target] = self._claimed(path).staged(target.name)
+        self.leftovers.append(self.staged[target])
         if fresh or not self.force:
             self.fresh.add(target)
         return self.staged[target]
@@ -98,7 +100,7 @@ class Outputs:
 
     def drop(self, path: Path) -> None:
         """Remove a file that is there when all are in place."""
-        self.dropped.append(path)
+        self.dropped.append(Path(os.path.realpath(path.parent), path.name))
 
     def place(self) -> None:
         """Put all in place.
@@ -132,17 +134,14 @@ class Outputs:
             if isinstance(error, OSError):
                 raise unwritable(last, error) from error
             raise
-        for path in (*(move.old for move in moves), *self.dropped):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        self.leftovers += [*(move.old for move in moves), *self.dropped]
 
     def discard(self) -> None:
-        """Remove what is not in place."""
-        for staged in self.staged.values():
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
+        """Remove what is not in place; what cannot be removed is left to the next run."""
+        stuck = {path.parent for path in self.leftovers if not _removed(path)}
         while self.claims:
-            self.claims.popitem()[1].release()
+            directory, found = self.claims.popitem()
+            found.release(keep=directory in stuck)
 
     def _claimed(self, path: Path) -> Claim:
         directory = Path(os.path.realpath(path)).parent
@@ -159,7 +158,7 @@ class Outputs:
             plan = Plan(
                 replaced=[target.name for target in here if target not in self.fresh],
                 fresh=[target.name for target in here if target in self.fresh],
-                dropped=[p.name for p in self.dropped if Path(os.path.realpath(p)).parent == directory],
+                dropped=[path.name for path in self.dropped if path.parent == directory],
             )
             found.resolve(plan)
 
@@ -231,6 +230,14 @@ def _released_on_failure(found: Outputs) -> Iterator[None]:
     except BaseException:
         found.discard()
         raise
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _stands(path: Path) -> InputOutputError:

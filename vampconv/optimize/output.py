@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import onnx
 import onnx_ir as ir
@@ -45,15 +45,33 @@ def write_model(model: ir.Model, path: Path, files: Outputs, *, external: bool) 
         files.write(path, ir.to_proto(model).SerializeToString(deterministic=True))
         return _names(path, files)
     data = _free_name(path)
-    with _explained(path):
-        beside = files.stage(path.parent / data, fresh=True)
-        staged = files.stage(path)
-        ir.save(model, staged, external_data=beside.name, size_threshold_bytes=EXTERNAL)
-        proto = onnx.load(staged, load_external_data=False)
-        for tensor in external_tensors(proto):
-            _locate(tensor, beside.name, data)
-        staged.write_bytes(proto.SerializeToString(deterministic=True))
+    with _explained(path), files.stage(path.parent / data, fresh=True).open("wb") as beside:
+        for value in [v for graph in model.graphs() for v in graph.initializers.values()]:
+            tensor = value.const_value
+            if tensor is not None and _goes_beside(tensor):
+                value.const_value = _moved(tensor, beside, path.parent / data)
+    files.write(path, ir.to_proto(model).SerializeToString(deterministic=True))
     return _names(path, files)
+
+
+def _goes_beside(tensor: ir.TensorProtocol) -> bool:
+    """Whether a tensor is large, or lies in another file that the new model shall not need."""
+    large = tensor.nbytes >= EXTERNAL and tensor.dtype != ir.DataType.STRING
+    return large or isinstance(tensor, ir.ExternalTensor)
+
+
+def _moved(tensor: ir.TensorProtocol, beside: BinaryIO, data: Path) -> ir.ExternalTensor:
+    """Write a tensor's data to the end of a file that will have another name, and let it lie there."""
+    beside.write(bytes(-beside.tell() % ALIGNED))
+    start, shape = beside.tell(), cast("ir.Shape", tensor.shape)
+    beside.write(tensor.tobytes())
+    length = beside.tell() - start
+    found = ir.ExternalTensor(
+        data.name, start, length, tensor.dtype, shape=shape, name=tensor.name or "", base_dir=data.parent
+    )
+    found.doc_string = tensor.doc_string
+    found.metadata_props.update(tensor.metadata_props)
+    return found
 
 
 def write_unchanged(proto: onnx.ModelProto, directory: Path, path: Path, files: Outputs) -> list[str]:
@@ -67,13 +85,6 @@ def write_unchanged(proto: onnx.ModelProto, directory: Path, path: Path, files: 
                     _gather(tensor, directory, gathered, data)
     files.write(path, proto.SerializeToString(deterministic=True))
     return _names(path, files)
-
-
-def _locate(tensor: onnx.TensorProto, staged: str, data: str) -> None:
-    """Let a tensor lie where its file will be."""
-    for entry in tensor.external_data:
-        if entry.key == "location" and entry.value == staged:
-            entry.value = data
 
 
 def _names(path: Path, files: Outputs) -> list[str]:

@@ -42,8 +42,10 @@ def reduce_max(
 
 
 def cast(x: Array, *, to: int, saturate: int = 1) -> Array:
-    """ONNX Cast of numbers to integers of 8 bits, which must be large enough; whole numbers stay as they are."""
-    del to, saturate
+    """ONNX Cast to float16, or of numbers to integers of 8 bits, which must be large enough."""
+    del saturate
+    if to == ir.DataType.FLOAT16:
+        return x.astype(np.float16).astype(np.float64)
     return np.asarray(np.trunc(x).astype(np.int64))
 
 
@@ -112,7 +114,7 @@ def rounded(x: Array, dtype: np.dtype[Any]) -> Array:
     return np.where(inexact, below | 1, near.view(np.uint32)).astype(np.uint32).view(np.float32).astype(dtype)
 
 
-SMALL_INTEGERS = (ir.DataType.INT8, ir.DataType.UINT8)
+NARROW = (ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.FLOAT16)
 
 BY_ROWS: Mapping[str, Callable[..., Array]] = {
     "Add": np.add,
@@ -152,5 +154,5 @@ def foldable(op_type: str, shapes: list[tuple[int, ...]], attributes: Mapping[st
     if op_type == "ReduceMax":
         return 0 not in shapes[0] and not attributes.get("noop_with_empty_axes")
     if op_type == "Cast":
-        return attributes.get("to") in SMALL_INTEGERS
+        return attributes.get("to") in NARROW
     return op_type in BY_ROWS or op_type in WHOLE or op_type in MOVES

@@ -8,6 +8,8 @@ import onnx_ir as ir
 from vampconv.errors import PluginError
 from vampconv.passes.inner import bodies
 
+LIKE_FIRST = {("com.microsoft", "FastGelu"): 1, ("com.microsoft", "MultiHeadAttention"): 6}
+"""Operations that inference does not know, whose output is like the first of so many inputs."""
 LARGE = 1024
 """Bytes of a constant that says nothing about shapes."""
 LONGEST = 4096
@@ -23,14 +25,15 @@ def infer_shapes(model: ir.Model) -> None:
         If the graph is not well typed.
 
     """
-    outputs = {v.name: v for node in model.graph if not node.domain for v in node.outputs}
-    for value in outputs.values():
-        if not value.is_graph_output():
-            value.shape = None
+    outputs = {v.name: v for node in model.graph for v in node.outputs}
+    for node in model.graph:
+        for value in node.outputs if not node.domain else ():
+            if not value.is_graph_output():
+                value.shape = None
+    proto = _without_weights(model)
+    _explain(proto)
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            _without_weights(model), check_type=True, strict_mode=True, data_prop=True
-        )
+        inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         detail = str(error.__cause__ or error).strip().splitlines()[0]
         raise PluginError(f"the rules made an ill-typed graph: {detail}", "audit the rules") from error
@@ -39,6 +42,14 @@ def infer_shapes(model: ir.Model) -> None:
             found, value = ir.serde.deserialize_value_info_proto(info, None), outputs[info.name]
             value.shape = value.shape if found.shape is None else found.shape
             value.type = value.type if found.type is None else found.type
+
+
+def _explain(proto: onnx.ModelProto) -> None:
+    """Let inference take the operations of `LIKE_FIRST` for functions that give their first input back."""
+    for domain, name in sorted({(n.domain, n.op_type) for n in proto.graph.node} & LIKE_FIRST.keys()):
+        inputs = [f"x{i}" for i in range(LIKE_FIRST[domain, name])]
+        body, opsets = [onnx.helper.make_node("Identity", ["x0"], ["y"])], list(proto.opset_import)
+        proto.functions.append(onnx.helper.make_function(domain, name, inputs, ["y"], body, opsets))
 
 
 def infer_what_is_known(model: ir.Model) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vampconv.runtime.chunks import Chunk, cut, parts_of
 from vampconv.runtime.field import NotLocalError, ReceptiveField
 from vampconv.runtime.receptive_field import receptive_field
-from vampconv.runtime.session import default_workers, open_session
+from vampconv.runtime.session import default_workers, open_session, run_session
 
 Array = NDArray[Any]
 WORTHWHILE = 4
@@ -99,4 +99,4 @@ class ChunkedModel:
         return self._run(x)[..., chunk.first : chunk.last].copy()
 
     def _run(self, x: Array) -> Array:
-        return np.asarray(self.session.run(None, {self.session.get_inputs()[0].name: x})[0])
+        return np.asarray(run_session(self.session, {self.session.get_inputs()[0].name: x}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -48,9 +50,32 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = False  # it reserves memory for each length of chunk anew
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except LOADING_ERRORS as error:
         reason = str(error).strip().splitlines()[0]
         raise InputOutputError(
             f"{path} cannot be loaded: {reason}", "convert the checkpoint again with --force"
+        ) from error
+    if not session.get_inputs() or not session.get_outputs():
+        raise InputOutputError(
+            f"{path} has no input or no output", "convert the checkpoint again with --force"
+        )
+    return session
+
+
+def run_session(session: onnxruntime.InferenceSession, feeds: Mapping[str, Any]) -> Any:
+    """The first output of a model.
+
+    Raises
+    ------
+    InputOutputError
+        If the model does not take these inputs, which were checked against its architecture.
+
+    """
+    try:
+        return session.run([session.get_outputs()[0].name], feeds)[0]
+    except (ValueError, *LOADING_ERRORS) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputOutputError(
+            f"a model is not what the bundle says: {reason}", "convert the checkpoint again with --force"
         ) from error

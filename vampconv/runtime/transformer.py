@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from vampconv.runtime.controls import Controls
-from vampconv.runtime.session import open_session, processors
+from vampconv.runtime.session import open_session, processors, run_session
 
 
 class Transformer:
@@ -84,4 +84,4 @@ class Transformer:
             feeds[f"ctrl_mask.{name}"] = (
                 controls.masks[name] if controls and given else np.zeros((batch, time), np.float32)
             )
-        return np.asarray(self.session.run(["logits"], feeds)[0])
+        return np.asarray(run_session(self.session, feeds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,11 @@ from vampconv.reference.lac import LACReference
 from vampconv.runtime.session import LOADING_ERRORS
 from vampconv.verify.anchors import Place, read_anchors
 from vampconv.verify.audio_files import snr_db
+from vampconv.verify.bounds import Bounds, reduced
 from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
 from vampconv.verify.evaluation import Evaluator
+from vampconv.verify.evaluation.declared import AsDeclared, has_float16
 from vampconv.verify.extremes import Extremes
 from vampconv.verify.fates import REMOVED
 from vampconv.verify.provenance import false_notes, module_told
@@ -59,6 +61,10 @@ class PartVerifier:
         Whether to compare every value, or the outputs only.
     threads, level
         Of ONNX Runtime: how many, and what it optimises.
+    bounds
+        What holds of a part that is in another precision than float32.
+    precise
+        Names of the rules that brought that precision.
 
     """
 
@@ -71,12 +77,16 @@ class PartVerifier:
         threads: int | None = None,
         level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
         advance: Callable[[int], None] = lambda _: None,
+        bounds: Bounds | None = None,
+        precise: Collection[str] = (),
     ) -> None:
         self.references, self.subject = references, references.subject
         self.path, self.layerwise, self.advance = path, layerwise, advance
         self.threads, self.level = threads, level
         self.result = PartResult(self.subject.part)
         self.model = self._load()
+        self.result.bounds = bounds
+        self.reduced = None if bounds is None else reduced(self.model, bounds, precise)
         self.anchors = read_anchors(self.model)
         self.truth = Side(references.exact, Evaluator(self.model, path.parent, torch.float64))
         self.rival = Side(references.near, Evaluator(self.model, path.parent, torch.float32))
@@ -103,6 +113,8 @@ class PartVerifier:
                     for problem in false_notes(self.model, self.references.exact.model):
                         self._problem(problem)
                     self._cover(taps, cases[-1])
+                for problem in self.result.beyond() if self.result.bounds else ():
+                    self._problem(problem)
         except (InputOutputError, *LOADING_ERRORS) as error:
             told = str(error).strip().splitlines()[0]
             module = module_told(self.model, told)
@@ -144,7 +156,8 @@ class PartVerifier:
             compared = dict(zip(exact, pool.map(measure, exact), strict=True))
         for name, (level, measured) in compared.items():
             if measured.verdict is not Verdict.PASS and name not in self.levels:
-                measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
+                own = self._own_level(name, exact[name])
+                measured = compare(group[name], exact[name], own, level, self._allowed(name))
             self.result.comparisons.append(_row(places[name], case, measured))
             row = self.result.comparisons[-1]
             self.extremes.see(row, group[name], exact[name], measured.largest)
@@ -162,7 +175,12 @@ class PartVerifier:
     ) -> tuple[float, Measured]:
         """The largest error of torch in what a value is made of, and how far the value is from its truth."""
         level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
-        return level, compare(group[name], exact[name], self.levels.get(name), level)
+        return level, compare(group[name], exact[name], self.levels.get(name), level, self._allowed(name))
+
+    def _allowed(self, name: str) -> float | None:
+        """The error that the precision brings to a value."""
+        is_reduced = self.reduced is not None and name in self.reduced.values
+        return self.reduced.bounds.error if self.reduced is not None and is_reduced else None
 
     def _own_level(self, name: str, truth: Tensor) -> float:
         """The error of torch in a value that only the graph has."""
@@ -193,7 +211,7 @@ class PartVerifier:
                     result.tokens = added(result.tokens, judge_codes(found, *z))
         elif isinstance(subject, Decoder):
             result.sounds.append(_sound(subject.part, found, self.truth.record.values["."]))
-        if result.tokens is not None and result.tokens.real:
+        if result.tokens is not None and result.tokens.real and result.bounds is None:
             self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
 
     def _cover(self, taps: Taps, case: Case) -> None:
@@ -216,9 +234,23 @@ class PartVerifier:
                     for few in _batches(swallowed, BATCH):
                         self._compare(few, case)
             coverage = covered()
+        if coverage.share < LEAST and has_float16(self.model):
+            self._compare_as_declared(set(taps.swallowed) - {c.value for c in self.result.comparisons}, case)
+            coverage = covered()
         self.result.coverage = coverage
         for problem in shortcomings(coverage):
             self._problem(problem)
+
+    def _compare_as_declared(self, names: Collection[str], case: Case) -> None:
+        """Compare values that ONNX Runtime does not have, for on this processor it computes float16 in float32.
+
+        Each is computed in the types that the graph declares, from those of the reference's values that are nearest.
+        """
+        graph = AsDeclared(self.model, self.path.parent)
+        near = {n: x.float() if x.is_floating_point() else x for n, x in self.truth.known.items()}
+        for name in self.anchors.places:
+            if name in names:
+                self._compare({name: graph.values([name], near)[name].numpy()}, case)
 
     def regions(self) -> Regions:
         """The regions of the graph, for the last case."""
@@ -233,6 +265,8 @@ class PartVerifier:
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)
             wrong = [r for r in (regions.read(place), small) if r is not None and r.wrong]
+            if self.reduced is not None and self.reduced.rules & set(regions.rules_inside(place)):
+                wrong = [r for r in wrong if r.problem or not r.error <= self.reduced.bounds.error]
             if wrong:
                 error = max(wrong, key=lambda reading: reading.error).error
                 fault = Fault(

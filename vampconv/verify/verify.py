@@ -21,10 +21,12 @@ from vampconv.errors import UsageError, VerificationError
 from vampconv.model_files import check_bundled
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.runtime.bundle import find_bundle
+from vampconv.verify.accuracy import write_accuracy
 from vampconv.verify.bisect import Bisection, find_causes
+from vampconv.verify.bounds import bounds_of
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.locate import find_checkpoints, hash_files
-from vampconv.verify.loops import LoopVerifier
+from vampconv.verify.loops import LoopVerifier, Shipped
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
@@ -157,6 +159,8 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
                     verifier = PartVerifier(
                         References(subjects[part]),
                         bundle / file,
+                        bounds=bounds_of(recipe.precision),
+                        precise=[r.__name__ for r in opened.options.rules if r.precision == recipe.precision],
                         layerwise=request.layerwise or request.bisect,
                         threads=request.threads,
                         advance=count,
@@ -192,7 +196,12 @@ def _check_around(
     """Check what is made of a part: the loop graphs around it, and sound."""
     part, references = verifier.result.part, verifier.references
     around = {name: loop for name, loop in manifest["loops"].items() if loop["of"] == part}
-    checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
+    exact, near, threads = references.exact, references.near, request.threads
+    if around and results[part].bounds is not None:
+        shipped = Shipped(bundle / manifest["models"][part]["file"], threads)
+        checker = LoopVerifier(bundle, exact, threads, shipped=shipped)
+    else:
+        checker = LoopVerifier(bundle, exact, threads, near)
     results[part].loops = list(checker.run(around))
     if part == "decoder" and request.audio is not None:
         from vampconv.verify.listening import listen  # scipy takes a second to import
@@ -233,6 +242,7 @@ def quick(
             f"the converted model is wrong: {failure.part} {failure.where}: {failure.message}",
             "nothing was written; please report this",
         )
+    write_accuracy(found, bundle)
 
 
 def _only(parts: Sequence[str] | None, manifest: dict[str, Any]) -> dict[str, Any]:
