@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from vampconv.bench.as_json import SCHEMA, as_json
-from vampconv.bench.bench import Request, bench
+from vampconv.bench.bench import Request, bench, busy
 from vampconv.bench.checkpoints import Size
 from vampconv.bench.process import ContestantError
 
@@ -225,3 +225,10 @@ def test_without_torch(whole, tmp_path):
     ran = run("--against", "none", "--parts", "decoder", "--seconds", "0.1", "--rounds", "1")
     assert ran.returncode == 0, ran.stderr
     assert "its products alone, fp32" in ran.stdout
+
+
+def test_a_busy_machine_is_told():
+    assert busy(1.0, 2) == busy(0.0, 1) == []
+    assert busy(1.1, 2) == [
+        "the machine was busy at the beginning, with a load of 1.1: times are not to be relied on"
+    ]
