@@ -144,10 +144,20 @@ def present(columns: Sequence[Column], asked: Sequence[str]) -> list[str]:
                 bundle.path(model)
     for model in {model for part in parts for model in NEEDS.get(part, (part,))}:
         for bundle in bundles:
+            bundle.check_model(model)
             check_files(bundle, model)
     if not parts:
         raise UsageError("the bundle has no model that is measured", f"convert one of {', '.join(DEFAULT)}")
     return parts
+
+
+def busy(load: float, count: int) -> list[str]:
+    """A note if other programs have work for much of the processors."""
+    if load <= BUSY * count:
+        return []
+    return [
+        f"the machine was busy at the beginning, with a load of {load:.1f}: times are not to be relied on"
+    ]
 
 
 def _contests(setting: Setting, parts: Sequence[str], made: Made | None) -> tuple[list[Contest], list[Point]]:
