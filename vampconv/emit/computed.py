@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vampconv.dialect.op import Array
-from vampconv.errors import BadInputError
+from vampconv.errors import BadInputError, UnsupportedModelError
 from vampconv.frontend.weights import WeightTensor
 from vampconv.passes.expression import leaves
 from vampconv.passes.fold import expression_of
@@ -28,15 +28,22 @@ def finite_array(value: ir.Value) -> Array:
     ------
     BadInputError
         If it is computed from tensors of a checkpoint and not finite.
+    UnsupportedModelError
+        If it is finite, but too large for the float16 that it is written in.
 
     """
     assert value.const_value is not None
     array = value.const_value.numpy()
     if array.dtype.kind in "fV" and not np.isfinite(array).all():
-        names = [leaf.name for leaf in leaves(expression_of(value)) if isinstance(leaf.tensor, WeightTensor)]
-        if names:
+        own = [leaf for leaf in leaves(expression_of(value)) if isinstance(leaf.tensor, WeightTensor)]
+        if own:
+            told = f"the weight computed from {', '.join(dict.fromkeys(leaf.name for leaf in own))}"
+            if array.dtype == np.float16 and all(np.isfinite(leaf.tensor.numpy()).all() for leaf in own):
+                raise UnsupportedModelError(
+                    f"{told} is too large for float16", "leave its module in float32, by --keep fp32:MODULE"
+                )
             raise BadInputError(
-                f"the weight computed from {', '.join(dict.fromkeys(names))} is not finite",
+                f"{told} is not finite",
                 "the checkpoint is damaged or its training diverged: get a sound one",
             )
     return array
