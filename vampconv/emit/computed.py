@@ -19,6 +19,8 @@ WORKERS = 2
 """Constants computed at a time, while another is written."""
 AHEAD = 1 << 26
 """Bytes of constants that may be computed before their turn."""
+AT_ONCE = 1 << 27
+"""Bytes of constants that are in memory at a time, unless one alone has more."""
 
 
 def finite_array(value: ir.Value) -> Array:
@@ -58,12 +60,14 @@ def computed(values: Iterable[ir.Value]) -> Iterator[Array]:
             for value in values:
                 tensor = value.const_value
                 assert tensor is not None
+                while pending and outstanding + tensor.nbytes > AT_ONCE:
+                    outstanding -= pending[0][0]
+                    yield pending.popleft()[1].result()  # a name would keep it in memory
                 pending.append((tensor.nbytes, pool.submit(finite_array, value)))
                 outstanding += tensor.nbytes
                 while outstanding > AHEAD and len(pending) > WORKERS:
-                    size, future = pending.popleft()
-                    outstanding -= size
-                    yield future.result()
+                    outstanding -= pending[0][0]
+                    yield pending.popleft()[1].result()
             while pending:
                 yield pending.popleft()[1].result()
         finally:
