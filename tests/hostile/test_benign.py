@@ -70,7 +70,8 @@ def bare() -> bytes:
 FILES = {
     "as it is": sound,
     **{f"protocol {p}": lambda p=p: altered(protocol=p) for p in (2, 3, 4, 5)},
-    "numpy scalars": lambda: altered(kwargs={"n_layers": number("i8", 1), "x": number("f8", 0.1), "y": number("b1", True)}),
+    "numpy scalars": lambda: altered(kwargs={"n_layers": number("i8", 1), "x": number("f8", 0.1)}),
+    "numpy truths": lambda: altered(kwargs={"flash_attn": number("b1", False)}),
     "old numpy scalars": lambda: altered(kwargs={"n_heads": old_number("i4", 2), "r": old_number("f4", 0.1)}),
     "numpy text": lambda: altered(kwargs={"name": number("U3", "abc")}),
     "paths": lambda: altered(kwargs={"path": call("pathlib.PosixPath", "/", "home", "x")}),

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import onnx
 import onnx_ir as ir
 
-from vampconv.errors import BadInputError, InputOutputError, UsageError
+from vampconv.errors import BadInputError, InputOutputError, UsageError, VampconvError
 from vampconv.model_files import external_tensors
 from vampconv.optimize.source import read
 
@@ -42,7 +42,6 @@ def write_model(model: ir.Model, path: Path, *, external: bool) -> list[str]:
     weights = [v.const_value for v in model.graph.initializers.values() if v.const_value is not None]
     separate = external or sum(t.nbytes for t in weights) >= LARGE
     with _staged(path) as (staging, data):
-        _take_in(model)
         if separate:
             ir.save(model, staging / path.name, external_data=data, size_threshold_bytes=EXTERNAL)
         else:
@@ -78,6 +77,8 @@ def _gather(tensor: onnx.TensorProto, directory: Path, gathered: BinaryIO, name:
         while piece := opened.read(min(left, PIECE)):
             gathered.write(piece)
             left -= len(piece)
+    if left:
+        raise BadInputError(f"{source} ends {left} bytes early", "put the whole file there")
 
 
 @contextmanager
@@ -90,6 +91,12 @@ def _staged(path: Path) -> Iterator[tuple[Path, str]]:
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as name:
             yield Path(name), data
+    except ir.serde.SerdeError as error:
+        # A weight that cannot be read is told of as such, not as what the library was about to do.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, VampconvError):
+            cause = cause.__cause__
+        raise (cause or error) from None
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}", "check the path and the disk") from error
 
@@ -120,12 +127,3 @@ def _data_files(path: Path) -> Sequence[str]:
         return list({e.value for t in tensors for e in t.external_data if e.key == "location"})
     except (BadInputError, InputOutputError):
         return []
-
-
-def _take_in(model: ir.Model) -> None:
-    """Let tensors in attributes and inner graphs that lie in other files be part of the model."""
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for name, attribute in list(node.attributes.items()):
-            if not attribute.is_ref() and isinstance(attribute.value, ir.ExternalTensor):
-                array = attribute.value.numpy().copy()
-                node.attributes[name] = ir.AttrTensor(name, ir.tensor(array, name=attribute.value.name))
