@@ -11,10 +11,14 @@ from . import (
     convolution,
     decode_codes,
     film,
+    fp16,
     gated_gelu,
+    int8,
     linear,
     lora,
     nearest_code,
+    ort_attention,
+    ort_gelu,
     padding,
     relative_bias,
     requantize,
@@ -37,6 +41,8 @@ FAMILIES = (
     tanh_gelu,
     gated_gelu,
     classifier,
+    ort_attention,
+    ort_gelu,
     padding,
     snake,
     nearest_code,
@@ -44,6 +50,8 @@ FAMILIES = (
     decode_codes,
     batch_norm,
     convolution,
+    int8,
+    fp16,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tomllib
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from vampconv import dialect, errors, rewrite
 from vampconv.rewrite.audit import audit
@@ -42,3 +46,40 @@ def test_try_and_test_lines_are_single_and_complete():
         assert block
         assert block[1].count("\n") == 1
         assert block[1].startswith("python3 -m venv .venv && ")
+
+
+def requirements():
+    """What pyproject.toml asks for, by package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    found = [Requirement(text) for texts in lists for text in texts]
+    return [r for r in found if r.name != "vampconv"]
+
+
+def test_the_lock_holds_what_the_project_asks_for():
+    """Each package once, with one version, and no place where it is from."""
+    text = (ROOT / "requirements-dev.lock").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    locked = {}
+    for line in lines:
+        name, version = re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups()
+        assert locked.setdefault(canonicalize_name(name), version) == version
+    assert len(locked) == len(lines)
+    assert "://" not in text
+    for wanted in requirements():
+        assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), wanted
+
+
+def test_every_requirement_has_a_lower_bound_that_can_be_tested():
+    """``.ci/oldest`` installs them; those of onnx and its kin change what is written, and have an upper one, too."""
+    bounds = {canonicalize_name(r.name): {s.operator for s in r.specifier} for r in requirements()}
+    assert all(">=" in operators for operators in bounds.values())
+    for name in ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch"):
+        assert "<" in bounds[name], name
+
+
+@pytest.mark.parametrize("script", ["run", "oldest", "lock"])
+def test_scripts_are_sound(script):
+    path = ROOT / ".ci" / script
+    assert path.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", path], check=True)

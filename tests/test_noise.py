@@ -193,6 +193,10 @@ def test_draws_depend_on_their_place_alone():
     np.testing.assert_array_equal(whole[1:2, :5, :7], Noise(11).exponential(2, 1, 5, 7, item=1))
     np.testing.assert_array_equal(Noise(11).gumbel(2, 3, 37)[2:, :9], Noise(11).gumbel(2, 1, 9, item=2))
     np.testing.assert_array_equal(Noise(1).uniform(16, 9)[:4], Noise(1).uniform(16, 4))
+    numbers = np.array([110, 3, 37, 3])
+    np.testing.assert_array_equal(
+        Noise(11).exponential_rows(2, 37, 50)(numbers), whole.reshape(-1, 50)[numbers]
+    )
     assert Noise(11).exponential(0, 0, 3, 4).shape == (0, 3, 4)
     assert Noise(11).exponential(0, 1, 0, 4).shape == (1, 0, 4)
 

@@ -15,6 +15,7 @@ and d the column's.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -66,16 +67,30 @@ class Noise:
 
     def exponential(self, step: int, batch: int, rows: int, vocab: int, item: int = 0) -> Floats:
         """Draws from Exp(1), float32 [batch, rows, vocab], all positive; the batch has items item, item + 1, …"""
-        out = np.empty((batch, rows, vocab), np.float32)
+        drawn = self.exponential_rows(step, rows, vocab, item)(np.arange(batch * rows, dtype=np.int64))
+        return drawn.reshape(batch, rows, vocab)
+
+    def exponential_rows(
+        self, step: int, rows: int, vocab: int, item: int = 0
+    ) -> Callable[[Integers], Floats]:
+        """Draws of a step, row by row: a function of int64 [n], numbers of rows, to float32 [n, vocab].
+
+        Row ``i·rows + r`` is row r of item i of what `exponential` gives.
+        """
         c, d = self._pair(Stream.EXPONENTIAL, step, COLUMN, np.arange(vocab, dtype=np.int64))
-        for index in range(batch):
-            numbers = np.arange(rows, dtype=np.int64)
-            a, b = (1 + n for n in self._pair(Stream.EXPONENTIAL, step, ROW, item + index, numbers))
-            for start in range(0, rows, block := max(1, 2**15 // max(vocab, 1))):
+
+        def drawn(numbers: Integers) -> Floats:
+            out = np.empty((len(numbers), vocab), np.float32)
+            words = ROW, item + numbers // max(rows, 1), numbers % max(rows, 1)
+            a, b = (1 + n for n in self._pair(Stream.EXPONENTIAL, step, *words))
+            for start in range(0, len(numbers), block := max(1, 2**15 // max(vocab, 1))):
                 part = slice(start, start + block)
-                product = (a[part, None] + c) * (b[part, None] + d)
-                out[index, part] = exponential(modulo(product))
-        return out
+                product = a[part, None] + c
+                product *= b[part, None] + d
+                out[part] = exponential(modulo(product))
+            return out
+
+        return drawn
 
     def gumbel(self, step: int, batch: int, rows: int, item: int = 0) -> Floats:
         """Draws from the standard Gumbel distribution, float32 [batch, rows], finite."""
@@ -130,10 +145,16 @@ def mix(state: Integers, word: Integers) -> Integers:
 
 
 def modulo(x: Integers) -> Integers:
-    """``x % P`` for 0 ≤ x < 2⁶², faster: 2³¹ is 69 modulo P."""
+    """``x % P`` for 0 ≤ x < 2⁶², in place and faster: 2³¹ is 69 modulo P."""
     for _ in range(2):
-        x = (x & (2**31 - 1)) + (x >> 31) * (2**31 - P)
-    return np.where(x >= P, x - P, x)
+        low = x & (2**31 - 1)
+        np.right_shift(x, 31, out=x)
+        x *= 2**31 - P
+        x += low
+    # What is below zero after the difference is the larger one as an unsigned number.
+    np.subtract(x, P, out=low)
+    np.minimum(x.view(np.uint64), low.view(np.uint64), out=x.view(np.uint64))
+    return x
 
 
 def exponential(word: Integers) -> Floats:
@@ -142,17 +163,26 @@ def exponential(word: Integers) -> Floats:
     Three square roots of 1 − v and their sums with 1 give tanh(q/16) without cancellation. The distribution function
     is off by less than 2.5e-7; the least draw is 2⁻³¹, the greatest 16.4.
     """
-    v = word.astype(np.float32) * np.float32(2.0**-31)
+    z = word.astype(np.int32).astype(np.float32)
+    z *= np.float32(2.0**-31)
     one = np.float32(1)
-    fourth = np.sqrt(one - v)
+    fourth = np.sqrt(one - z)
     second = np.sqrt(fourth)
     first = np.sqrt(second)
-    z = v / ((fourth + one) * (second + one) * ((first + one) * (first + one)))
-    square = z * z
-    total = np.full_like(z, SERIES[0])
-    for coefficient in SERIES[1:]:
-        total = total * square + np.float32(coefficient)
-    return total * z
+    for root in (fourth, second, first):
+        root += one
+    first *= first
+    fourth *= second
+    fourth *= first
+    z /= fourth
+    square = np.multiply(z, z, out=fourth)
+    total = np.multiply(square, SERIES[0], out=second, dtype=np.float32)
+    total += np.float32(SERIES[1])
+    for coefficient in SERIES[2:]:
+        total *= square
+        total += np.float32(coefficient)
+    total *= z
+    return total
 
 
 def gumbel(word: Integers) -> Floats:

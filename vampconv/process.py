@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from vampconv.errors import InputOutputError, UsageError, VampconvError
+from vampconv.errors import InputOutputError, LimitError, UsageError, VampconvError
 
 
 class Terminated(BaseException):
@@ -23,8 +23,6 @@ class Terminated(BaseException):
 def run(command: click.Group, arguments: list[str] | None) -> int:
     """Run a command line; return its exit code, after one line on stderr for an error."""
     signal.signal(signal.SIGTERM, _terminate)
-    # ONNX Runtime would leave a file in the user's home, write to stderr where it cannot, and report to its maker.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     _open_standard_streams()
     logging.basicConfig(handlers=[logging.NullHandler()])  # libraries' complaints are not for the user
     return _guarded(command, arguments)
@@ -59,7 +57,7 @@ def _guarded(command: click.Group, arguments: list[str] | None) -> int:
         path = error.ctx.command_path if error.ctx else "vampconv"
         return _fail(UsageError(error.format_message().rstrip("."), f"see `{path} --help`"))
     except MemoryError:
-        return _fail(VampconvError("out of memory", "free some, or convert one model at a time"))
+        return _fail(LimitError("out of memory", "free some, or convert one model at a time"))
     except Exception as error:
         if os.environ.get("VAMPCONV_TRACEBACK"):
             raise
@@ -87,6 +85,10 @@ def _unforeseen(error: Exception) -> VampconvError:
         _drop_results()
         where = f" ({error.filename})" if error.filename else ""
         return InputOutputError(f"{error.strerror or error}{where}", "check the path and the disk")
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return LimitError(
+            "no more threads can be started", "free memory, or raise the limits (ulimit -u, -v)"
+        )
     told = f"{type(error).__name__}: {error}"
     return VampconvError(f"a bug: {told}", "run again with VAMPCONV_TRACEBACK=1 and report it")
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from vampconv.convert import Conversion
+from vampconv.inspect.check import BundleCheck
 from vampconv.optimize import Optimized
 from vampconv.validation.record import RuleRecord
+
+if TYPE_CHECKING:
+    from vampconv.calibrate import Calibration
 
 MEGABYTE = 1e6
 
@@ -69,6 +73,19 @@ def show_models(console: Console, manifest: Mapping[str, Any]) -> None:
     for plugin in manifest.get("plugins", ()):
         if plugin.get("distribution") != "vampconv":
             console.print(f"plugin: {_plain(plugin['name'])} {_plain(str(plugin['version'] or ''))}".rstrip())
+
+
+def show_calibration(console: Console, calibration: Calibration) -> None:
+    """What each product costs alone, and all of them, and those that are not kept."""
+    title = f"{calibration.part}: divergence from float32 in nats"
+    table = Table("in few bits", "divergence", "tokens agree", "", title=title, title_justify="left")
+    for unit, found in calibration.alone.items():
+        is_kept = any(m == unit or m.startswith(f"{unit}.") for m in calibration.kept)
+        table.add_row(_plain(unit), f"{found.divergence:.2e}", f"{found.agreement:.2%}", "kept" * is_kept)
+    table.add_section()
+    for name, found in (("everything", calibration.everything), ("all but what is kept", calibration.rest)):
+        table.add_row(name, f"{found.divergence:.2e}", f"{found.agreement:.2%}", "")
+    console.print(table)
 
 
 def show_audit(console: Console, audit: Mapping[str, Sequence[RuleRecord]]) -> None:
@@ -153,6 +170,16 @@ def show_bundle(console: Console, content: Mapping[str, Any]) -> None:
         console.print(f"[bold]{entry['file']}[/bold]")
         _show_tensors(console, entry["initializers"], "computed as", "expression")
     show_ledger(console, content)
+
+
+def show_check(console: Console, found: BundleCheck) -> None:
+    """Whether the files of a bundle are as they were written."""
+    table = Table("file", "bytes", "sha256", "", title=_plain(found.bundle), title_justify="left")
+    for file in found.files:
+        size = "-" if file.bytes is None else f"{file.bytes:,}"
+        table.add_row(_plain(file.file), size, file.sha256 or "-", _plain(file.state))
+    console.print(table)
+    console.print(f"all are compared with vampconv.json, sha256 {found.manifest_sha256}")
 
 
 def show_runs(console: Console, rows: list[dict[str, Any]]) -> None:

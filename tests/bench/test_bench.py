@@ -1,199 +1,214 @@
-"""The benchmarks measure what they say."""
+"""``vampconv bench``: all take turns, and what comes out is told."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 import sys
+from xml.etree import ElementTree as ET
 
-import numpy as np
+import jsonschema
 import onnx
 import pytest
-import torch
-from click.testing import CliRunner
 
-from vampconv.bench.codec import main as codec
-from vampconv.bench.convert import main as convert
-from vampconv.bench.exactness import RECORDINGS
-from vampconv.bench.exactness import main as exactness
-from vampconv.bench.long_audio import compare
-from vampconv.bench.long_audio import main as long_audio
-from vampconv.bench.process import Measurement, measure, medians, take_turns
-from vampconv.bench.rival import Rival, compete
-from vampconv.bench.vamp import main as vamp
-from vampconv.bench.vamp_rival import generate
-from vampconv.reference.random_checkpoint import LAC_KWARGS
+from vampconv.bench.as_json import SCHEMA, as_json
+from vampconv.bench.bench import Request, bench
+from vampconv.bench.checkpoints import Size
+from vampconv.bench.process import ContestantError
 
-HOLD = "import time; held = bytearray(b'x') * {size}; time.sleep({seconds})"
+from ..common import LINE
+
+TINY = Size(layers=1, width=16, blocks=2)
 
 
-def python(code):
-    return [sys.executable, "-c", code]
+def checked(content):
+    """The entries of each part in JSON that the schema describes."""
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
+    return {c["part"]: {(e["who"], e["label"]): e for e in c["entries"]} for c in content["contests"]}
 
 
-def test_time_and_memory_of_a_process():
-    idle = measure(python("pass"))
-    busy = measure(python(HOLD.format(size=300_000_000, seconds=0.3)))
-    assert busy.seconds >= 0.3
-    assert busy.peak_bytes >= idle.peak_bytes
-    assert busy.peak_bytes >= 300_000_000
-
-
-def test_a_failing_process_is_an_error():
-    with pytest.raises(RuntimeError, match="ended with 3"):
-        measure(python("raise SystemExit(3)"))
-
-
-def test_turns_alternate(tmp_path):
-    log = tmp_path / "log"
-    write = "file = open({path!r}, 'a'); file.write({name!r}); file.close()"
-    commands = {name: python(write.format(path=str(log), name=name)) for name in "ab"}
-    results = take_turns(commands, {"a": 3, "b": 2}, python("pass"))
-    assert log.read_text() == "ababa"
-    assert {name: len(runs) for name, runs in results.items()} == {"a": 3, "b": 2}
-
-
-def test_medians():
-    runs = [Measurement(seconds, peak) for seconds, peak in ((3, 10), (1, 30), (2, 20))]
-    assert medians(runs) == Measurement(2, 30)
-
-
-def test_conversion_benchmark(tmp_path):
-    arguments = ["--layers", "2", "--rounds", "1", "--exporter-rounds", "0", "--directory", str(tmp_path)]
-    ran = CliRunner().invoke(convert, arguments, catch_exceptions=False)
-    assert "vampconv convert, half the layers" in ran.output
+def test_models_with_random_weights(tmp_path):
+    """All contestants run, and agree; nothing is left of it."""
+    told = []
+    request = Request(
+        size=TINY, parts=("convert", "coarse"), seconds=0.5, rounds=1, threads=1, directory=tmp_path
+    )
+    found = bench(request, told.append)
     assert list(tmp_path.iterdir()) == []
+    contests = checked(json.loads(json.dumps(as_json(found))))
+    assert list(contests["convert"]) == [("cp", None), ("ours", "fp32"), ("half", "fp32"), ("exporter", None)]
+    coarse = contests["coarse"]
+    assert list(coarse) == [("reference", None), ("exporter", None), ("ours", "fp32"), ("floor", "fp32")]
+    for entry in (*coarse.values(), *contests["convert"].values()):
+        assert entry["failure"] is None
+        assert len(entry["runs"]) == entry["seconds"]["count"] == 1
+        assert 3e6 < entry["peak_bytes"] < 2e9
+    assert set(coarse["ours", "fp32"]["ratios"]) == {"reference", "exporter", "floor"}
+    assert set(contests["convert"]["ours", "fp32"]["ratios"]) == {"exporter", "cp"}
+    for who in (("exporter", None), ("ours", "fp32")):
+        agrees = coarse[who]["agreement"]
+        assert agrees["error"] < 1e-5
+        assert agrees["top1"] == 1
+        assert agrees["kl"] < 1e-9
+    running = [line.split(": running: ")[1] for line in told if line.startswith("coarse: running")]
+    assert running == ["reference", "exporter", "ours, fp32", "floor, fp32"]
+    assert (found.size, found.rounds, found.columns[0].precision) == ("small", 1, "fp32")
 
 
-SERVE = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from vampconv.bench.rival import serve
+@pytest.fixture(scope="module")
+def whole(workshop):
+    """A bundle of all parts of a vamp."""
+    return workshop.whole("coarse", "c2f", "codec")
 
-turns, held = [], bytearray(b"x") * {size}
 
-def run():
-    turns.append(0)
-    time.sleep({seconds})
-    return np.array(turns)
+@pytest.fixture
+def golden(workshop):
+    """Options that name the checkpoints of the bundle."""
+    names = ("coarse", "c2f", "codec")
+    return [word for name in names for word in ("--checkpoint", workshop.golden / f"{name}.pth")]
 
-serve(run, Path(sys.argv[1]))
+
+def test_a_vamp_next_to_the_reference(vampconv, whole, golden, tmp_path):
+    """The bundle's own checkpoints are the reference's, and parts of the work are told."""
+    options = "--against", "reference", "--parts", "vamp", "--seconds", "0.3", "--steps", "2"
+    json_file = "--json", tmp_path / "b.json"
+    ran = vampconv("bench", whole, *options, *golden, "--rounds", "1", "--threads", "1", *json_file)
+    assert ran.code == 0, ran.err
+    content = json.loads((tmp_path / "b.json").read_text())
+    entries = checked(content)["vamp"]
+    assert list(entries) == [("reference", None), ("ours", "fp32")]
+    for entry in entries.values():
+        parts = entry["runs"][0]["parts"]
+        assert list(parts) == ["encoder", "coarse", "coarse to fine", "decoder"]
+        assert 0 < sum(parts.values()) < entry["runs"][0]["seconds"] + 0.01
+    assert content["size"] == "own"
+    assert content["goals"] == []
+    assert "vampconv, fp32" in ran.out
+    assert "vamp: running: reference" in ran.err
+
+
+def test_a_rival_that_fails_is_told(vampconv, whole, golden, tmp_path, monkeypatch):
+    """It says why, the others are measured, and the command succeeds."""
+
+    def fails(_command):
+        raise ContestantError("RuntimeError: it cannot be exported")
+
+    monkeypatch.setattr("vampconv.bench.contest.measure", fails)
+    options = "--against", "exporter", "--parts", "decoder", "--seconds", "0.1", "--rounds", "1"
+    ran = vampconv("bench", whole, *options, *golden, "--json", tmp_path / "b.json")
+    assert ran.code == 0, ran.err
+    entries = checked(json.loads((tmp_path / "b.json").read_text()))["decoder"]
+    assert entries["exporter", None]["failure"] == "RuntimeError: it cannot be exported"
+    assert entries["exporter", None]["runs"] == []
+    assert entries["ours", "fp32"]["ratios"].keys() == {"floor"}
+    assert "failed: RuntimeError: it cannot be exported" in ran.out
+
+
+def test_several_bundles_are_columns(vampconv, whole, tmp_path, monkeypatch):
+    """One that has the very same model is not measured twice; the plots have other lengths."""
+    monkeypatch.setattr("vampconv.bench.contest.LENGTHS", (0.1, 0.2))
+    monkeypatch.setattr("vampconv.bench.contest.REPEATS", 1)
+    same, other = (shutil.copytree(whole, tmp_path / name) for name in ("same", "other"))
+    manifest = json.loads((other / "vampconv.json").read_text())
+    manifest["models"]["coarse"] |= {"precision": "int8", "target": "ort"}
+    model = onnx.load(other / "coarse.onnx", load_external_data=False)
+    model.doc_string = "another"
+    onnx.save(model, other / "coarse.onnx")
+    update_hash(other, manifest, "coarse.onnx")
+    files = "--json", tmp_path / "b.json", "--plot", tmp_path / "b.svg"
+    options = "--against", "none", "--parts", "coarse", "--seconds", "0.1", "--rounds", "1"
+    ran = vampconv("bench", whole, same, other, *options, *files)
+    assert ran.code == 0, ran.err
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert list(checked(content)["coarse"]) == [
+        (who, label) for label in ("fp32 bundle", "int8 ort other") for who in ("ours", "floor")
+    ]
+    points = {(p["label"], p["x"]) for p in content["lengths"]}
+    assert points == {(label, x) for label in ("fp32 bundle", "int8 ort other") for x in (0.1, 0.2)}
+    drawn = ET.parse(tmp_path / "b.svg").getroot()
+    assert drawn.tag.endswith("svg")
+
+
+def update_hash(bundle, manifest, name):
+    """Let the manifest know a file as it is."""
+    import hashlib
+
+    content = (bundle / name).read_bytes()
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (bundle / "vampconv.json").write_text(json.dumps(manifest))
+
+
+def test_what_is_ours_and_does_not_run_is_an_error(vampconv, whole, tmp_path):
+    """The table is shown all the same."""
+    bundle = shutil.copytree(whole, tmp_path / "bundle")
+    (bundle / "decoder.onnx").write_bytes(b"no model")
+    update_hash(bundle, json.loads((bundle / "vampconv.json").read_text()), "decoder.onnx")
+    ran = vampconv("bench", bundle, "--against", "none", "--parts", "decoder", "--rounds", "1")
+    assert ran.code == 6
+    assert ran.err.splitlines()[-1].startswith("vampconv: error[6]: decoder: vampconv, fp32 failed: ")
+    assert "failed: " in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("nowhere",), 6, "nowhere does not exist"),
+        (("empty",), 6, "is not a bundle"),
+        (("damaged",), 6, "decoder.onnx"),
+        (("incomplete",), 6, "has no coarse"),
+        (("incomplete", "--parts", "vamp"), 6, "has no coarse"),
+        (("bundle", "--against", "tortoise"), 2, "there is no 'tortoise'"),
+        (("bundle", "--parts", "drums"), 2, "there is no 'drums'"),
+        (("bundle", "--full-size"), 2, "leave one of them out"),
+        (("bundle", "--rounds", "0"), 2, "--rounds"),
+        (("bundle", "--seconds", "0"), 2, "--seconds"),
+        (("bundle", "--plot", "x.txt"), 2, "names no kind of picture"),
+        (("bundle", "--json", "no/such/b.json"), 6, "there is no directory no/such"),
+        (("bundle",), 2, "give the file by --checkpoint"),
+        (("--variant", "fp7"), 2, "there is no precision 'fp7'"),
+        (("--variant", "fp32:abacus"), 2, "there is no target abacus"),
+    ],
+)
+def test_one_line_for_an_error(vampconv, whole, tmp_path, monkeypatch, arguments, code, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("bundle", "damaged", "incomplete"):
+        shutil.copytree(whole, tmp_path / name)
+    (tmp_path / "damaged" / "decoder.onnx").write_bytes(b"no model")
+    manifest = json.loads((tmp_path / "incomplete" / "vampconv.json").read_text())
+    del manifest["models"]["coarse"]
+    (tmp_path / "incomplete" / "vampconv.json").write_text(json.dumps(manifest))
+    if arguments == ("incomplete",):
+        arguments = ("incomplete", "--parts", "coarse")
+    ran = vampconv("bench", *arguments)
+    assert ran.code == code, ran.err
+    assert LINE.fullmatch(ran.err)
+    assert told in ran.err
+    assert ran.out == ""
+
+
+WITHOUT = """
+import sys
+sys.modules["torch"] = None
+from vampconv.cli import main
+main()
 """
 
 
-def test_rivals_run_in_turn(tmp_path):
-    sizes = {"small": 1, "large": 200_000_000}
-    commands = {
-        name: [*python(SERVE.format(size=size, seconds=0.05)), str(tmp_path / f"{name}.npy")]
-        for name, size in sizes.items()
-    }
-    results = compete(commands, 3)
-    for name in sizes:
-        assert len(np.load(tmp_path / f"{name}.npy")) == 4
-        assert all(0.05 <= run.seconds < 5 for run in results[name])
-    assert results["large"][0].peak_bytes - results["small"][0].peak_bytes >= 190_000_000
+def test_without_torch(whole, tmp_path):
+    """The extra is named; without rivals none is needed."""
 
+    def run(*arguments):
+        command = [sys.executable, "-c", WITHOUT, "bench", str(whole), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
-def test_a_rival_that_ends_is_an_error():
-    with pytest.raises(RuntimeError, match="ended with 3"):
-        Rival(python("raise SystemExit(3)"))
-
-
-SHALLOW = {"encoder_rates": [2, 4], "decoder_rates": [4, 2], "n_codebooks": 3, "sample_rate": 8000}
-
-
-def test_codec_benchmark(monkeypatch):
-    """Of a codec with fewer blocks and codebooks, which the exporter is done with sooner."""
-    monkeypatch.setattr("vampconv.bench.codec.LAC_KWARGS", {**LAC_KWARGS, **SHALLOW})
-    arguments = ["--seconds", "0.2", "--rounds", "1", "--width", "16", "--disable", "ConvOverImage"]
-    ran = CliRunner().invoke(codec, arguments, catch_exceptions=False)
-    rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
-    assert len(rows) == 10
-    for row in rows[:5]:
-        assert row[6].strip() == "600 of 600 codes"
-        assert row[7].strip() == "600 best, 0 ties, 0 wrong"
-    for row in rows[5:]:
-        assert float(row[6]) < 1e-5
-
-
-def test_vamp_benchmark(tmp_path):
-    """All three finish, their parts make up the whole, and models that are there are used again."""
-    arguments = ["--seconds", "0.3", "--steps", "2", "--rounds", "2", "--layers", "1", "--width", "16"]
-    made = set()
-    for only in ([], ["--only", "runtime"]):
-        command = [*arguments, *only, "--directory", str(tmp_path)]
-        ran = CliRunner().invoke(vamp, command, catch_exceptions=False)
-        made.add((tmp_path / "coarse.pth").stat().st_mtime_ns)
-        rows = [line.split("│")[1:-1] for line in ran.output.splitlines() if line.startswith("│")]
-        assert len(rows) == (1 if only else 3)
-        for row in rows:
-            median, *parts = (float(row[i]) for i in (1, 3, 4, 5, 6, 7))
-            assert sum(parts) == pytest.approx(median, rel=0.3, abs=0.05)
-            assert len(row[2].split()) == 2
-            assert 50 < float(row[9]) < 2000
-    assert len(made) == 1
-
-
-def test_the_loop_of_the_vamp_benchmark(workshop):
-    for name in ("coarse", "c2f"):
-        model = workshop.reference(name)
-        fixed, token = model.config.n_conditioning_codebooks, model.config.vocab_size
-        codes = torch.from_numpy(
-            np.random.default_rng(0).integers(0, token, (1, model.config.n_codebooks, 20))
-        )
-        shown = []
-        model.register_forward_pre_hook(lambda _, given, shown=shown: shown.append(given[0].clone()))
-        with torch.inference_mode():
-            made = generate(model, codes, 4)
-        assert (made[:, :fixed] == codes[:, :fixed]).all()
-        assert made.min() >= 0
-        assert made.max() < token
-        rows = (model.config.n_codebooks - fixed) * 20
-        masked = [int((codes[:, fixed:] == token).sum()) for codes in shown]
-        assert masked == [rows, *(int(np.cos(r * np.pi / 8) * rows) for r in (1, 2, 3))]
-
-
-def test_long_audio_benchmark():
-    arguments = ["--minutes", "0.1", "--excerpt", "1", "--width", "16"]
-    ran = CliRunner().invoke(long_audio, arguments, catch_exceptions=False)
-    encoder, decoder = (line.split("│") for line in ran.output.splitlines() if line.startswith("│"))
-    for end in encoder[5:7]:
-        equal, of = end.split(" of ")
-        assert int(equal) == int(of.split()[0]) > 200
-    for end in decoder[5:7]:
-        assert float(end) < 1e-5
-    assert 50 < float(encoder[4]) < 1000
-
-
-SUMS = """
-< ir_version: 8, opset_import: ["" : 17] >
-sums (float[batch, 1, time] codes) => (float[batch, 1, samples] audio)
-<float[1, 1, 3] weight = {1, 1, 1}>
-{ audio = Conv <pads = [1, 1]> (codes, weight) }
-"""
-
-
-@pytest.mark.parametrize(("first", "last"), [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)])
-def test_ends_that_differ_are_seen(tmp_path, first, last):
-    codes = np.random.default_rng(0).standard_normal((1, 1, 400)).astype(np.float32)
-    audio = np.convolve(codes[0, 0], np.ones(3), "same")[None, None]
-    audio[..., 50] += first
-    audio[..., -50] += last
-    (tmp_path / "bundle").mkdir()
-    onnx.save(onnx.parser.parse_model(SUMS), tmp_path / "bundle" / "decoder.onnx")
-    np.save(tmp_path / "codes.npy", codes)
-    np.save(tmp_path / "decoder.npy", audio)
-    for end, change in ((False, first), (True, last)):
-        distance = float(compare("decoder", tmp_path, 100, 1, last=end))
-        assert (distance > 0.01) == (change > 0)
-        assert distance < 0.2
-
-
-def test_every_recording_agrees(workshop):
-    ran = CliRunner().invoke(exactness, [str(workshop.golden)], catch_exceptions=False)
-    rows = [line.split("│") for line in ran.output.splitlines() if " of " in line]
-    assert len(rows) == len(RECORDINGS)
-    for row in rows:
-        agreed, of = row[5].split(" of ")
-        assert int(agreed) == int(of)
-        assert float(row[3]) < 1e-6
-        assert float(row[4]) < 1e-6
+    ran = run()
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "vampconv: error[2]: a benchmark against PyTorch needs PyTorch; "
+        "pip install 'vampconv[verify]' brings it\n"
+    )
+    ran = run("--against", "none", "--parts", "decoder", "--seconds", "0.1", "--rounds", "1")
+    assert ran.returncode == 0, ran.stderr
+    assert "its products alone, fp32" in ran.stdout

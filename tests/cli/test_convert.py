@@ -32,8 +32,25 @@ def place(workshop, tmp_path, monkeypatch):
         (["convert", "coarse.pth", "--opset", "27"], "--opset 27 is not between 17 and"),
         (["convert", "coarse.pth", "--opset", "-1"], "--opset -1"),
         (["convert", "coarse.pth", "--opset", "999999999999999999999"], "--opset"),
-        (["convert", "coarse.pth", "--target", "ort"], "there is no target ort; give one of portable"),
-        (["convert", "coarse.pth", "--precision", "int8"], "'int8'"),
+        (["convert", "coarse.pth", "--target", "ord"], "there is no target ord; give one of portable, ort"),
+        (["convert", "coarse.pth", "--precision", "int7"], "'int7'"),
+        (["convert", "coarse.pth", "--keep", "int8:x"], "--keep int8:x is not fp32:PATTERN"),
+        (["convert", "coarse.pth", "--keep", "fp32:"], "is not fp32:PATTERN"),
+        (["convert", "coarse.pth", "--keep", "fp32:*"], "--keep fp32:*: nothing can be kept from fp32"),
+        (["convert", "coarse.pth", "--precision", "int8", "--keep", "fp32:*.w_3"], "is called *.w_3"),
+        (
+            [
+                "convert",
+                "coarse.pth",
+                "--precision",
+                "int8",
+                "--disable",
+                "QuantizeProduct",
+                "--disable",
+                "QuantizeGatedProduct",
+            ],
+            "there are no rules for --precision int8 with --target portable; leave it at fp32",
+        ),
         (["convert", "coarse.pth", "--nonsense"], "--nonsense"),
         (["convert", "coarse.pth", "--disable", "MergeLora"], "no rule MergeLora; did you mean MergeLoRA?"),
         (["convert", "coarse.pth", "--enable", "Xyzzy"], "no rule Xyzzy; known: "),
@@ -241,7 +258,7 @@ def test_bugs_are_reported_in_one_line(vampconv, place, monkeypatch):
     assert "ZeroDivisionError" in ran.err
     monkeypatch.setattr("vampconv.convert.conversion.make_plan", lambda *_, **__: bytearray(1 << 62))
     ran = vampconv("convert", "coarse.pth")
-    assert ran.code == 70
+    assert ran.code == 8
     assert "out of memory" in ran.err
     assert not (place / "coarse-onnx").exists()
     assert sorted(p.name for p in place.iterdir()) == ["coarse.pth", "codec.pth"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from vampconv.convert import Request, convert
+from vampconv.runtime.audio.files import write_wav
 
 ENVIRONMENTS = [
     {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
@@ -43,6 +47,7 @@ def arguments(workshop, files):
 
 @pytest.mark.parametrize("env", ENVIRONMENTS, ids=lambda env: "-".join(env.values()))
 def test_other_processors_threads_and_locales(child, tmp_path, arguments, wanted, env):
+    """Each as another user with another umask, too."""
     if "NPY_DISABLE_CPU_FEATURES" in env:
         have = subprocess.run(
             [sys.executable, "-c", "import numpy"], env=env, capture_output=True, text=True, check=False
@@ -50,7 +55,8 @@ def test_other_processors_threads_and_locales(child, tmp_path, arguments, wanted
         if have.returncode or have.stderr:  # numpy refuses to disable what this processor has not
             env = {k: v for k, v in env.items() if k != "NPY_DISABLE_CPU_FEATURES"}
     output = tmp_path / "-".join(env)[:40]
-    ended = child("convert", *arguments, "-o", output, env=env, cwd=tmp_path)
+    user = {"HOME": str(tmp_path / "home"), "USER": "someone", "LOGNAME": "someone"}
+    ended = child("convert", *arguments, "-o", output, env=env | user, cwd=tmp_path, umask=0o077)
     assert ended.returncode == 0, ended.stderr
     assert digests(output) == wanted
 
@@ -90,3 +96,41 @@ def test_other_opsets(workshop, child, tmp_path, opset):
     ended = child("convert", *files, "--opset", opset, "-o", tmp_path / "out", env=env)
     assert ended.returncode == 0, ended.stderr
     assert digests(tmp_path / "out") == digests(workshop.bundle(*files, opset=opset))
+
+
+def test_checkpoints_in_another_place_of_another_time(child, tmp_path, files, workshop, wanted):
+    """Linked files, relative paths, another directory to work in."""
+    place = tmp_path / "größe with space"
+    place.mkdir()
+    for path in (*files, workshop.golden / "coarse_lora.pth"):
+        shutil.copyfile(path, place / path.name)
+        os.utime(place / path.name, (0, 1e9))
+    (tmp_path / "linked").symlink_to(place)
+    names = [f"../linked/{path.name}" for path in files]
+    ended = child("convert", *names, "--lora", place / "coarse_lora.pth", "-o", "out", cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    assert digests(place / "out") == wanted
+
+
+OTHER = [
+    {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C"},
+    {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "2", "TZ": "UTC", "LC_ALL": "C.UTF-8", "HOME": "/nowhere"},
+]
+
+
+def test_what_else_is_written(child, workshop, tmp_path):
+    """An optimised model, sound and tokens."""
+    bundle, audio = workshop.whole("coarse", "c2f", "codec"), tmp_path / "in.wav"
+    write_wav(audio, np.random.default_rng(0).normal(0, 0.1, (1, 4000)).astype(np.float32), 44100)
+    made = []
+    for number, env in enumerate(OTHER):
+        place = tmp_path / str(number)
+        place.mkdir()
+        optimized = ("optimize", bundle / "coarse.onnx", "-o", "o.onnx")
+        sound = ("vamp", audio, "--bundle", bundle, "--seed", 1, "--steps", 1, "-o", "o.flac")
+        for command in (optimized, (*sound, "--save-tokens", "o.npz")):
+            ended = child(*command, env=env, cwd=place)
+            assert ended.returncode == 0, ended.stderr
+        made.append(digests(place))
+    assert made[0] == made[1]
+    assert made[0].keys() == {"o.onnx", "o.onnx.data", "o.flac", "o.npz"}

@@ -150,10 +150,10 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     (tmp_path / "in.onnx").write_bytes(models.rms_norm().SerializeToString())
     (tmp_path / "out.onnx").write_text("mine")
 
-    def fail(*_arguments):
+    def fail(*_arguments, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vampconv.optimize.output._commit", fail)
+    monkeypatch.setattr("vampconv.files.outputs.put", fail)
     with pytest.raises(InputOutputError, match="No space left"):
         optimize(Request(tmp_path / "in.onnx", tmp_path / "out.onnx", force=True))
     assert (tmp_path / "out.onnx").read_text() == "mine"

@@ -15,10 +15,12 @@ from hypothesis.extra import numpy as arrays
 from vampconv.passes.exact import (
     BY_ROWS,
     argmax,
+    cast,
     divide,
     foldable,
     gather,
     matmul,
+    reduce_max,
     reduce_sum,
     rounded,
     sum_by_halves,
@@ -205,7 +207,33 @@ def test_signs_and_maxima_are_those_of_onnx():
     np.testing.assert_array_equal(BY_ROWS["Max"](x, 1e-12), [1e-12, 1e-12, 1e-12, 1e-12, 1e-12, np.nan])
 
 
+def test_small_integers_are_whole_numbers_of_their_type():
+    x = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 126.5, -127.0])
+    whole = BY_ROWS["Round"](x)
+    assert whole.tolist() == [-2, -2, 0, 0, 2, 2, 126, -127]
+    assert rounded(cast(whole, to=3), np.dtype(np.int8)).tolist() == whole.tolist()
+    assert cast(np.array([1.9, -1.9, 0.0]), to=2).tolist() == [1, -1, 0]
+
+
+@CHECKED
+@given(arrays.arrays(np.float64, (3, 5, 4), elements=st.floats(-9, 9)), st.sets(st.integers(-3, 2)))
+def test_the_largest_of_some_axes(x, axes):
+    over = sorted({axis % 3 for axis in axes}) or [0, 1, 2]
+    for found in (reduce_max(x, list(axes)), reduce_max(x, np.array(sorted(axes), np.int64))):
+        assert found.shape == tuple(1 if a in over else n for a, n in enumerate(x.shape))
+        for place in np.ndindex(found.shape):
+            among = x[tuple(slice(None) if a in over else i for a, i in enumerate(place))]
+            assert found[place] == max(among.ravel().tolist())
+    assert reduce_max(x, list(axes), keepdims=0).size == found.size
+
+
 def test_what_can_be_folded():
+    assert foldable("ReduceMax", [(3, 4)], {"axes": [0]})
+    assert not foldable("ReduceMax", [(3, 0)], {})
+    assert not foldable("ReduceMax", [(3, 4), (0,)], {"noop_with_empty_axes": 1})
+    assert foldable("Cast", [(3,)], {"to": 3})
+    assert not foldable("Cast", [(3,)], {"to": 8})
+    assert not foldable("Cast", [(3,)], {"to": 1})
     assert foldable("Sign", [(3,)], {})
     assert foldable("ArgMax", [(3, 4)], {"axis": 1})
     assert foldable("Max", [(3,), ()], {})

@@ -110,6 +110,24 @@ class Tree:
         inner, a = self.grow(depth, shape)
         return apply("Sign", inner, shape=shape), np.sign(a)
 
+    def absolute(self, depth, shape):
+        inner, a = self.grow(depth, shape)
+        return apply("Abs", inner, shape=shape), np.abs(a)
+
+    def largest(self, depth, shape):
+        axis = self.draw(st.integers(0, len(shape)))
+        inner, a = self.grow(depth, (*shape[:axis], 3, *shape[axis:]))
+        return apply("ReduceMax", inner, shape=shape, axes=[axis], keepdims=0), a.max(axis)
+
+    def twice(self, depth, shape):
+        """One expression in two places, turned to and fro in one of them."""
+        inner, a = self.grow(depth, shape)
+        perm = self.draw(st.permutations(range(len(shape))))
+        turned = apply("Transpose", inner, shape=[shape[p] for p in perm], perm=tuple(perm))
+        back = tuple(perm.index(i) for i in range(len(shape)))
+        there = apply("Transpose", turned, shape=shape, perm=back)
+        return apply("Add", apply("Abs", inner, shape=shape), there, shape=shape), np.abs(a) + a
+
     def nearest(self, depth, shape):
         """Rows of one expression, chosen by where those of another are largest."""
         (table, a), (scores, b) = self.grow(depth, (4, *shape[1:])), self.grow(depth, (shape[0], 4))
@@ -122,6 +140,7 @@ class Tree:
 BINARY = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Max": np.maximum}
 KINDS = (
     "leaf", "transpose", "concat", "reshape", "squeeze", "unsqueeze", "matmul", "reduce", "gather", "sign", "nearest",
+    "absolute", "largest", "twice",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -15,6 +17,7 @@ from vampconv.plugins import builtin_rules, select_rules
 from vampconv.rewrite import Stage
 from vampconv.rewrite.engine import apply_rules
 from vampconv.rewrite.execute import interpret, load
+from vampconv.rewrite.target import ORT
 from vampconv.rewrite.trace import module_of, rules_of
 
 from .growing import HEADS, STEPS, Growing, grown, shuffled
@@ -164,9 +167,20 @@ def test_an_op_whose_width_is_unknown_is_declined(step):
 
 def test_every_rule_is_reached_by_these_graphs():
     plan = [(step, i, i + 1) for i, step in enumerate((*STEPS, "attend"))]
+    feed_forward = [("gate", 0, 0), ("linear", 1, 0), ("linear", 2, 0)]
     fired = set()
-    for opset in (17, 23):
-        model, _ = grown(plan, 1, opset)
-        fired |= set(compile_graph(model, Options(opset, rules=RULES)).counts())
+    for steps, options in (
+        (plan, Options(17)),
+        (plan, Options(23)),
+        (plan, Options(target="ort", domains=ORT.domains)),
+        (feed_forward, Options(precision="int8")),
+        (plan, Options(precision="fp16")),
+    ):
+        model, _ = grown(steps, 1, options.opset)
+        fired |= set(compile_graph(model, replace(options, rules=RULES)).counts())
     raising = {r.__name__ for r in RULES if r.stage is Stage.RAISE}
-    assert fired == {r.__name__ for r in RULES} - raising - {"ClassicTanhGELU", "StandardTanhGELU"}
+    assert fired == {r.__name__ for r in RULES} - raising - {
+        "ClassicTanhGELU",
+        "StandardTanhGELU",
+        "OrtTanhGELU",
+    }

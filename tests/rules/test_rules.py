@@ -10,7 +10,7 @@ import pytest
 
 import vampconv
 from vampconv.plugins import GROUP, builtin_rules
-from vampconv.rewrite import Close, Draw, Exact, Refused, Stage
+from vampconv.rewrite import Close, Draw, Exact, Near, Refused, Stage
 from vampconv.rewrite.audit import SIZES, audit
 
 from ..common import OPSETS
@@ -40,7 +40,9 @@ def test_a_rule_says_what_it_does_how_exactly_and_when(rule):
     assert rule.__doc__ is not None
     assert rule.__doc__.splitlines()[0].endswith((".", ".``"))
     assert isinstance(rule.stage, Stage)
-    assert isinstance(rule.claim, Close | Exact)
+    assert isinstance(rule.claim, Close | Exact if rule.precision is None else Near | Exact)
+    if isinstance(rule.claim, Near):
+        assert 0 < rule.claim.share <= 0.02
     if isinstance(rule.claim, Close):
         assert 0 <= rule.claim.rtol <= 1e-5
         assert 0 <= rule.claim.atol <= 2e-5

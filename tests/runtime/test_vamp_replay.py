@@ -27,18 +27,25 @@ def test_codes_and_what_was_masked(vampnet, archive):
 
 
 def test_every_token_of_every_step(vampnet, archive, monkeypatch):
-    """In the order of the original: all coarse chunks first."""
+    """In the order of the original: all coarse chunks first. Tokens that are not masked are not drawn."""
     seen = {"coarse": [], "c2f": []}
     part: list[str] = []
-    monkeypatch.setattr(loop, "draw", lambda *given: seen[part[-1]].append(found := draw(*given)) or found)
+
+    def drawn(*given):
+        found = draw(*given)
+        seen[part[-1]].append((found[0], given[3]))
+        return found
+
+    monkeypatch.setattr(loop, "draw", drawn)
     noise = vamp_noise(archive)
     plain = noise.generation
     noise.generation = lambda name, *rest: part.append(name) or plain(name, *rest)
     vampnet.vamp(archive["codes"], archive["mask"], noise=noise, **options(archive))
-    tokens = [tokens for tokens, _ in seen["coarse"] + seen["c2f"]]
-    assert len(tokens) == steps_of(archive, "call")
-    for call, found in enumerate(tokens):
-        np.testing.assert_array_equal(found, archive[f"call{call}/sampled"])
+    every = seen["coarse"] + seen["c2f"]
+    assert len(every) == steps_of(archive, "call")
+    for call, (tokens, masked) in enumerate(every):
+        assert masked.any()
+        np.testing.assert_array_equal(tokens[masked], archive[f"call{call}/sampled"][masked])
 
 
 def test_a_stream_gives_each_chunk_as_soon_as_it_is_made(vampnet, archive):

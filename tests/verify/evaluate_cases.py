@@ -11,7 +11,7 @@ OPSET = 23
 RANDOM = np.random.default_rng(0)
 CASES: list[pytest.param] = []
 COVERED: set[str] = set()
-ROUNDED = {"Attention-1", "Erf-0", "Gelu-0", "Gelu-1"}
+ROUNDED = {"Attention-1", "Erf-0", "Gelu-0", "Gelu-1", *(f"DynamicQuantizeLinear-{n}" for n in (0, 1, 3))}
 """Cases that ONNX's evaluator computes with float32 constants."""
 REFUSED = {"Pad-1", "ReduceLogSumExp-4", *(f"ConvTranspose-{n}" for n in range(3, 8))}
 """Cases that it cannot compute: negative pads, a reduced scalar, groups, dilations of images."""
@@ -44,6 +44,7 @@ def one_node(op, inputs, attributes, outputs=1, opset=OPSET, domain=""):
     ]
     graph = onnx.helper.make_graph([node], "g", infos, [onnx.ValueInfoProto(name=n) for n in results])
     opsets = [onnx.helper.make_opsetid("", opset)]
+    opsets += [onnx.helper.make_opsetid(domain, 1)] if domain else []
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
     return model, {n: x for n, x in zip(names, inputs, strict=True) if x is not None}
 
@@ -232,3 +233,11 @@ for group in (1, 2):
         case("ConvTranspose", x, f(4, 3, *kernel), output_padding=(1, 0)[:rank], **sizes)
 for auto_pad in ("SAME_UPPER", "SAME_LOWER"):
     case("Conv", f(1, 2, 9), f(3, 2, 4), strides=[2], auto_pad=auto_pad)
+
+STEPS = RANDOM.integers(0, 256, (2, 3, 5)).astype(np.uint8)
+WEIGHT = RANDOM.integers(-127, 128, (5, 4)).astype(np.int8)
+for x in (f(2, 3, 5), np.abs(f(4)), -np.abs(f(3, 1)) * np.float32(1e-3), f(1, 1)):
+    case("DynamicQuantizeLinear", x, outputs=3)
+case("MatMulInteger", STEPS, WEIGHT)
+case("MatMulInteger", STEPS, WEIGHT, np.uint8(131))
+case("MatMulInteger", STEPS, WEIGHT, np.uint8(131), np.int8(-3))

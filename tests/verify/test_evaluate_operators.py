@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
-from vampconv.verify.evaluation import Evaluator, UnknownOperatorError
+from vampconv.verify.evaluation import Evaluator, UnknownOperatorError, contrib
 from vampconv.verify.evaluation.operators import OPERATORS
 
 from .evaluate_cases import CASES, COVERED, NOT_RUN, REFUSED, ROUNDED, b, f, i, one_node
@@ -60,6 +60,28 @@ def test_operator(model, feeds, request):
         agree(evaluate(model, feeds), by_definition(model, feeds), error, error)
     if name not in NOT_RUN:
         agree(evaluate(model, feeds, torch.float32), by_runtime(model, feeds), 1e-5, 1e-5)
+
+
+def test_numbers_that_are_all_zero_stay_so():
+    model, feeds = one_node("DynamicQuantizeLinear", [np.zeros((2, 3), np.float32)], {}, outputs=3)
+    for found in (evaluate(model, feeds), by_runtime(model, feeds)):
+        assert (found[0] == found[2]).all()
+        assert np.isfinite(found[1])
+
+
+CONTRIB = [
+    ("FastGelu", [f(2, 3, 4, scale=3)], {}),
+    ("MultiHeadAttention", [f(2, 3, 8), f(2, 3, 8), f(2, 3, 8)], {"num_heads": 2}),
+    ("MultiHeadAttention", [*(f(2, 3, 8) for _ in "qkv"), None, None, f(1, 4, 3, 3)], {"num_heads": 4}),
+]
+"""ONNX has no definition of these."""
+
+
+@pytest.mark.parametrize(("op", "inputs", "attributes"), CONTRIB)
+def test_operators_that_onnx_runtime_adds(op, inputs, attributes):
+    model, feeds = one_node(op, inputs, attributes, domain="com.microsoft")
+    agree(evaluate(model, feeds, torch.float32), by_runtime(model, feeds), 1e-5, 1e-5)
+    assert {op for op, *_ in CONTRIB} == set(contrib.OPERATORS)
 
 
 def test_every_operator_is_tested():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import statistics
-import sys
 import tempfile
 import time
-from dataclasses import replace
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,42 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
-from vampconv.bench.export import EXPORTERS, Subject, export, subjects
+from vampconv.bench.agreement import agreement
+from vampconv.bench.checkpoints import Size
+from vampconv.bench.export import EXPORTERS, dynamic_axes, export
+from vampconv.bench.modules import module
+from vampconv.bench.noise import frames_in, inputs
+from vampconv.bench.process import Run, timed
+from vampconv.bench.tables import system
+from vampconv.bench.turns import Outcome, take_turns
 from vampconv.dialect.op import Array
 from vampconv.optimize import Optimized, Request, optimize
-from vampconv.reference.lac_config import LACConfig
-from vampconv.reference.random_checkpoint import COARSE, COARSE_TO_FINE, LAC_KWARGS
+from vampconv.reference.codec_tables import codec_tables
+from vampconv.reference.lac import LACReference
+from vampconv.reference.random_audio_checkpoint import WAVEBEAT, random_codec, random_wavebeat
+from vampconv.reference.random_checkpoint import random_state_dict
+from vampconv.reference.vampnet import VampNetReference
+from vampconv.reference.wavebeat import WaveBeatReference
 
 HEADS = ("model, exporter", "nodes", "MB", "s", "median ms", "ratio", "error torch", "exported", "optimised")
+BEATS_RATE = 22050
+PARTS = ("coarse", "c2f", "encoder", "decoder", "wavebeat")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A part of the reference as a module, its inputs by name, and its hop if it has one."""
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Array]
+    hop: int
 
 
 @click.command()
-@click.option("--part", multiple=True, help="Only these parts: coarse, c2f, encoder, decoder, wavebeat.")
+@click.option("--part", type=click.Choice(PARTS), multiple=True, help="Only these parts.")
 @click.option("--layers", default=4, show_default=True, help="Layers of the transformers.")
 @click.option("--width", default=2, show_default=True, help="Divide the codec's channels by this.")
 @click.option("--seconds", default=2.0, show_default=True, help="Length of the audio.")
@@ -36,68 +58,86 @@ HEADS = ("model, exporter", "nodes", "MB", "s", "median ms", "ratio", "error tor
 @click.option("--opset", default=17, show_default=True, help="Opset of the TorchScript exporter.")
 def main(part: tuple[str, ...], layers: int, width: int, seconds: float, rounds: int, opset: int) -> None:
     """Export with random weights, optimise, and compare nodes, size, time, and the error against float64."""
-    coarse, fine = replace(COARSE, n_layers=layers), replace(COARSE_TO_FINE, n_layers=layers)
-    codec = LACConfig.from_kwargs(LAC_KWARGS)
-    codec = replace(codec, encoder_dim=codec.encoder_dim // width, decoder_dim=codec.decoder_dim // width)
-    title = f"{seconds:g} s of audio, {platform.machine()}, torch {version('torch')}, "
-    title += f"onnxruntime {version('onnxruntime')}"
+    title = f"{seconds:g} s of audio, {system()}"
     table = Table(*HEADS, title=title, title_justify="left")
     with tempfile.TemporaryDirectory() as work:
-        for subject in subjects(coarse, fine, codec, seconds):
-            if part and subject.name not in part:
-                continue
-            truth, own = _reference(subject)
+        for name in part or PARTS:
+            found = subject(name, Size(layers=layers), Size(width=width), seconds)
+            truth, own = _reference(found)
             for kind in EXPORTERS:
-                table.add_row(*_compared(subject, kind, Path(work), rounds, opset, truth, own))
+                table.add_row(*_compared(found, kind, Path(work), rounds, opset, truth, own))
     Console(width=140).print(table)
 
 
-def _reference(subject: Subject) -> tuple[Array, float | str]:
+def subject(part: str, transformers: Size, codec: Size, seconds: float) -> Subject:
+    """A part with random weights, and noise of that length."""
+    if part == "wavebeat":
+        weights = random_wavebeat(WAVEBEAT, 0)
+        tracker = WaveBeatReference.from_checkpoint(weights, WAVEBEAT.to_hyper_parameters())
+        return Subject(part, module(part, tracker), inputs(part, {}, int(BEATS_RATE * seconds)), 1)
+    config = codec.codec()
+    state, frames = random_codec(config, 0), frames_in(seconds, config.sample_rate, config.hop)
+    known = {"hop": config.hop, "n_codebooks": config.n_codebooks, "codebook_size": config.codebook_size}
+    if part in ("encoder", "decoder"):
+        lac = LACReference.from_state_dict(state, config.to_kwargs())
+        return Subject(part, module(part, lac), inputs(part, known, frames), config.hop)
+    sizes = transformers.transformers()[part == "c2f"]
+    weights = random_state_dict(sizes, seed=0)
+    model = VampNetReference.from_state_dict(weights, sizes.to_kwargs(), codec_tables(state))
+    model.merge_lora()
+    known = {"n_codebooks": sizes.n_codebooks, "vocab_size": sizes.vocab_size}
+    return Subject(part, module(part, model), inputs(part, known, frames), config.hop)
+
+
+def _tensors(of: Subject) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(x) for name, x in of.inputs.items()}
+
+
+def _reference(of: Subject) -> tuple[Array, str]:
     """What the module puts out in float64, and how far float32 is from it."""
+    given = _tensors(of)
     with torch.inference_mode():
-        single = subject.module(*subject.inputs.values()).numpy()
-        double = subject.module.double()(*(_doubled(x) for x in subject.inputs.values())).numpy()
-    subject.module.float()
-    return double, distance(single, double)
+        single = of.module(**given).numpy()
+        wide = {name: x.double() if x.is_floating_point() else x for name, x in given.items()}
+        double = of.module.double()(**wide).numpy()
+    of.module.float()
+    return double, told(single, double)
 
 
-def _doubled(x: torch.Tensor) -> torch.Tensor:
-    return x.double() if x.is_floating_point() else x
-
-
-def distance(found: Array, truth: Array) -> float | str:
+def told(found: Array, truth: Array) -> str:
     """Relative L2 distance; of integers, how many differ."""
-    if truth.dtype.kind == "i":
-        return f"{int((found != truth).sum())} of {truth.size}"
-    wide = truth.astype(np.float64)
-    return float(np.linalg.norm(found - wide) / np.linalg.norm(wide))
+    figures = agreement("", found, truth)
+    if "error" in figures:
+        return f"{figures['error']:.1e}"
+    return f"{round((1 - figures['equal']) * truth.size)} of {truth.size}"
 
 
 def _compared(
-    subject: Subject, kind: str, folder: Path, rounds: int, opset: int, truth: Array, own: float | str
+    of: Subject, kind: str, folder: Path, rounds: int, opset: int, truth: Array, own: str
 ) -> list[str]:
-    exported, output = (folder / f"{subject.name}.{kind}.{end}.onnx" for end in ("exported", "optimised"))
-    export(subject, kind, exported, opset)
+    exported, output = (folder / f"{of.name}.{kind}.{end}.onnx" for end in ("exported", "optimised"))
+    given = _tensors(of)
+    dynamic = dynamic_axes(of.name, given, of.hop)
+    export(of.module, given, dynamic, exported, kind=kind, opset=opset)
     start = time.perf_counter()
     found = optimize(Request(exported, output))
     seconds = time.perf_counter() - start
-    feeds = {name: x.numpy() for name, x in subject.inputs.items()}
-    sessions = [_session(exported), _session(output)]
-    results = [np.asarray(s.run(None, feeds)[0]) for s in sessions]
-    times: list[list[float]] = [[], []]
-    for _ in range(rounds):
-        for session, taken in zip(sessions, times, strict=True):
-            start = time.perf_counter()
-            session.run(None, feeds)
-            taken.append(time.perf_counter() - start)
-    errors = [told(own), *(told(distance(r, truth)) for r in results)]
-    return [f"{subject.name}, {kind}", *_sizes(found), f"{seconds:.1f}", *_times(times), *errors]
+    runs = {path.name: _running(path, of.inputs) for path in (exported, output)}
+    results = [run() for run in runs.values()]
+    outcomes = take_turns({name: partial(_timed, run) for name, run in runs.items()}, rounds)
+    errors = [own, *(told(result, truth) for result in results)]
+    return [f"{of.name}, {kind}", *_sizes(found), f"{seconds:.1f}", *_times(*outcomes.values()), *errors]
 
 
-def _session(path: Path) -> Any:
+def _timed(function: Callable[[], Any]) -> Run:
+    return timed(function)[0]
+
+
+def _running(path: Path, feeds: dict[str, Array]) -> Callable[[], Array]:
     import onnxruntime
 
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda: np.asarray(session.run(None, feeds)[0])
 
 
 def _sizes(found: Optimized) -> tuple[str, str]:
@@ -105,17 +145,14 @@ def _sizes(found: Optimized) -> tuple[str, str]:
     return f"{before.nodes} → {after.nodes}", f"{before.bytes / 1e6:.1f} → {after.bytes / 1e6:.1f}"
 
 
-def _times(times: list[list[float]]) -> tuple[str, str]:
+def _times(before: Outcome, after: Outcome) -> tuple[str, str]:
     """Medians, and the median of the ratios of runs that followed each other."""
-    before, after = (1e3 * statistics.median(taken) for taken in times)
-    ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
-    return f"{before:.1f} → {after:.1f}", f"{ratio:.2f}"
-
-
-def told(error: float | str) -> str:
-    """An error as it is printed."""
-    return error if isinstance(error, str) else f"{error:.1e}"
+    first, second, ratio = before.seconds, after.seconds, after.over(before)
+    assert first is not None
+    assert second is not None
+    assert ratio is not None
+    return f"{1e3 * first.median:.1f} → {1e3 * second.median:.1f}", f"{ratio.median:.2f}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vampconv.bench.process import Measurement
+from vampconv.bench.process import SILENT, ContestantError, Run, last_line, timed
 
 Array = NDArray[Any]
+Work = Callable[[], tuple[Array, Mapping[str, float]]]
+"""What is timed: the result, and the seconds of its parts where these are known."""
 
 
-def serve(run: Callable[[], Array], output: Path) -> None:
-    """In the child: run once for every line on stdin and print the seconds; at its end save the last result."""
-    result = run()
+def serve(prepare: Callable[[float], Work]) -> None:
+    """In the child: for every line on stdin run once, or save the last result.
+
+    Parameters
+    ----------
+    prepare
+        Of seconds of audio makes the work, which alone is timed.
+
+    """
+    result: Array | None = None
     print("ready", flush=True)  # noqa: T201 - what the parent waits for
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        result = run()
-        print(time.perf_counter() - start, flush=True)  # noqa: T201 - what the parent reads
-    np.save(output, result)
-    print(peak_bytes())  # noqa: T201 - the same
-
-
-def peak_bytes() -> int:
-    """Largest resident set of this process; that of its parent does not count, unlike in ``getrusage``."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    for line in sys.stdin:
+        match json.loads(line):
+            case {"save": path}:
+                assert result is not None
+                np.save(path, result)
+                answer: dict[str, Any] = {}
+            case {"run": seconds}:
+                run, (result, parts) = timed(prepare(seconds))
+                answer = asdict(run) | {"parts": parts}
+        print(json.dumps(answer), flush=True)  # noqa: T201 - what the parent reads
 
 
 class Rival:
-    """A child process that serves runs; it has run once, to warm up, when it is there.
+    """A child process that serves runs.
 
     Parameters
     ----------
@@ -45,46 +55,64 @@ class Rival:
 
     Raises
     ------
-    RuntimeError
+    ContestantError
         If it ends before it is told to.
 
     """
 
     def __init__(self, command: list[str]) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self.process = subprocess.Popen(  # noqa: S603 - the benchmarks' own commands
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
-        self._answer()
+        self._ready = False
 
-    def run(self) -> float:
-        """Seconds of one run."""
+    def run(self, seconds: float) -> Run:
+        """One run on so much audio."""
+        return Run(**self._ask({"run": seconds}))
+
+    def save(self, path: Path) -> None:
+        """Write the last result to a file for `numpy.load`."""
+        self._ask({"save": str(path)})
+
+    def wait(self) -> None:
+        """Until it has loaded its model."""
+        if not self._ready:
+            self._answer()
+            self._ready = True
+
+    def end(self) -> None:
+        """Let the process end."""
+        self.process.communicate()
+        self._errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.process.kill()
+        self.end()
+
+    def _ask(self, request: Mapping[str, Any]) -> Any:
+        self.wait()
         assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self._answer())
-
-    def end(self) -> int:
-        """Let the process save its result and end; its peak memory in bytes."""
-        rest, _ = self.process.communicate()
-        if self.process.returncode:
-            raise RuntimeError(f"a rival ended with {self.process.returncode}")
-        return int(rest)
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return json.loads(self._answer())
 
     def _answer(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            self.process.communicate()
-            raise RuntimeError(f"a rival ended with {self.process.returncode}")
+            code = self.process.wait()
+            raise ContestantError(last_line(self._errors) or SILENT.format(code=code))
         return line
-
-
-def compete(commands: Mapping[str, list[str]], rounds: int) -> dict[str, list[Measurement]]:
-    """Run all rivals in turn, `rounds` times, each in a process of its own."""
-    rivals = {name: Rival(command) for name, command in commands.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    for _ in range(rounds):
-        for name, rival in rivals.items():
-            seconds[name].append(rival.run())
-    peaks = {name: rival.end() for name, rival in rivals.items()}
-    return {name: [Measurement(s, peaks[name]) for s in seconds[name]] for name in rivals}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import platform
-import statistics
 import sys
 import tempfile
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from vampconv.bench.process import measure, medians
-from vampconv.bench.rival import compete
+from vampconv.bench.checkpoints import Size
+from vampconv.bench.contestant import Spec
+from vampconv.bench.process import measure
+from vampconv.bench.rival import Rival
+from vampconv.bench.tables import spread, system
+from vampconv.bench.turns import take_turns
 from vampconv.convert import Request, convert
+from vampconv.runtime.bundle import Bundle
+from vampconv.runtime.session import processors
 
 ALLOWED = (3.0, 10.0)
 """Forwards of the reference, and seconds, that a verification may take."""
@@ -32,30 +36,37 @@ def main(layers: int, steps: int, rounds: int) -> None:
     """
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        measure([sys.executable, "-m", "vampconv.bench.checkpoints", work, str(layers)])
-        coarse, codec = str(folder / "coarse.pth"), str(folder / "codec.pth")
-        convert(Request([folder / "coarse.pth"], folder / "out", codec=folder / "codec.pth", loops=False))
-        forward = [sys.executable, "-m", "vampconv.bench.forward", coarse, codec, str(steps)]
-        runs = compete({"forward": [*forward, str(folder / "logits.npy")]}, rounds)["forward"]
+        measure(Size(layers=layers).command(folder, ["coarse.pth", "codec.pth"]))
+        coarse, codec = folder / "coarse.pth", folder / "codec.pth"
+        convert(Request([coarse], folder / "out", codec=codec, loops=False))
+        paths = {path.name: str(path) for path in (coarse, codec)}
+        spec = Spec("reference", "coarse", str(folder / "out"), processors(), paths=paths)
         verify = [sys.executable, "-m", "vampconv", "verify", str(folder / "out"), "--layerwise"]
         sizes = ["--lengths", str(steps), "--batches", "1", "--seeds", "1"]
-        verify += [*sizes, "--against", coarse, "--against", codec]
-        verified = [measure(verify) for _ in range(rounds)]
-    reference, found = statistics.median(r.seconds for r in runs), medians(verified)
-    title = f"{layers} layers, {steps} steps, {platform.machine()}, torch {version('torch')}"
-    table = Table("", "median s", "all runs, s", "peak MB", title=title, title_justify="left")
-    for name, all_runs in (
-        ("one forward of the reference, float32", runs),
-        ("verify --layerwise, whole process", verified),
-    ):
-        every = " ".join(f"{r.seconds:.2f}" for r in all_runs)
-        median = medians(all_runs)
-        table.add_row(name, f"{median.seconds:.2f}", every, f"{median.peak_bytes / 1e6:.0f}")
+        verify += [*sizes, "--against", str(coarse), "--against", str(codec)]
+        bundle = Bundle(folder / "out")
+        seconds = steps * bundle.number("hop") / bundle.number("sample_rate")
+        with Rival(spec.command()) as rival:
+            rival.run(seconds)
+            contestants = {
+                "one forward of the reference, float32": partial(rival.run, seconds),
+                "verify --layerwise, whole process": partial(measure, verify),
+            }
+            outcomes = take_turns(contestants, rounds)
+    table = Table(
+        "", "seconds", "peak MB", title=f"{layers} layers, {steps} steps, {system()}", title_justify="left"
+    )
+    found = []
+    for name, outcome in outcomes.items():
+        if outcome.seconds is None:
+            raise click.ClickException(f"{name}: {outcome.failure}")
+        table.add_row(name, spread(outcome.seconds), f"{outcome.peak_bytes / 1e6:.0f}")
+        found.append(outcome.seconds.median)
     console = Console(width=120)
     console.print(table)
-    forwards, seconds = ALLOWED
-    allowed = forwards * reference + seconds
-    console.print(f"{forwards:g} forwards and {seconds:g} s: {allowed:.1f} s; taken: {found.seconds:.1f} s")
+    forwards, more = ALLOWED
+    allowed = forwards * found[0] + more
+    console.print(f"{forwards:g} forwards and {more:g} s: {allowed:.1f} s; taken: {found[1]:.1f} s")
 
 
 if __name__ == "__main__":

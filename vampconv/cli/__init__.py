@@ -8,6 +8,8 @@ from typing import NoReturn
 import click
 
 from vampconv import __version__
+from vampconv.cli.bench import bench
+from vampconv.cli.calibrate import calibrate
 from vampconv.cli.convert import convert
 from vampconv.cli.inspect import inspect
 from vampconv.cli.optimize import optimize
@@ -25,7 +27,7 @@ def cli() -> None:
     """Compile VampNet checkpoints to ONNX, account for every tensor, and play them."""
 
 
-for _command in (convert, verify, vamp, inspect, optimize, rules):
+for _command in (convert, verify, vamp, inspect, optimize, calibrate, bench, rules):
     cli.add_command(_command)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,18 @@ from vampconv.errors import UsageError
 PATH = click.Path(path_type=Path, readable=False)
 
 
-class Sizes(click.ParamType[Sequence[int]]):
+if TYPE_CHECKING:
+    ParamType = click.ParamType
+else:
+
+    class ParamType(click.ParamType):
+        """Takes a type argument, which it does not before click 8.4."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+
+class Sizes(ParamType[Sequence[int]]):
     """Whole numbers with commas between them."""
 
     name = "n,n,…"
@@ -29,6 +40,24 @@ class Sizes(click.ParamType[Sequence[int]]):
             return [int(size) for size in value.split(",")]
         except ValueError:
             self.fail(f"{value!r} is not a list of whole numbers like 1,13,100", param, ctx)
+
+
+class Names(click.ParamType[Sequence[str]]):
+    """Some of the names in `known`, with commas between them; ``none`` is none of them."""
+
+    name = "name,name,…"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[str]:
+        if not isinstance(value, str):
+            return value
+        names = [name for name in value.split(",") if name not in ("", "none")]
+        for name in names:
+            if name not in self.known:
+                self.fail(f"there is no {name!r}; there are {', '.join(self.known)}", param, ctx)
+        return list(dict.fromkeys(names))
 
 
 def console() -> Any:
@@ -56,13 +85,11 @@ EXTRA = {
 """Modules of the extra ``verify``, by the names that people know them by."""
 
 
-def require_extra() -> None:
-    """Raise an error if something is not installed that verification needs."""
+def require_extra(what: str = "verification") -> None:
+    """Raise an error if something is not installed that verification, or what goes by its means, needs."""
     missing = [name for module, name in EXTRA.items() if find_spec(module) is None]
     if missing:
-        raise UsageError(
-            f"verification needs {' and '.join(missing)}", "pip install 'vampconv[verify]' brings it"
-        )
+        raise UsageError(f"{what} needs {' and '.join(missing)}", "pip install 'vampconv[verify]' brings it")
 
 
 @contextmanager

@@ -24,7 +24,26 @@ if TYPE_CHECKING:
     "--lora", "loras", type=PATH, multiple=True, help="LoRA fine-tune, over the model that it fits."
 )
 @click.option("--target", default="portable", show_default=True, help="What the models are compiled for.")
-@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of the transformers' products with weights.",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="fp32:PATTERN",
+    help="Modules that stay in float32, as [PART/]PATH, with * and ?.",
+)
+@click.option(
+    "--keep-list",
+    "keep_lists",
+    type=PATH,
+    multiple=True,
+    help="File of such modules, as calibrate writes it.",
+)
 @click.option("--opset", type=int, default=OLDEST, show_default=True, help=f"ONNX opset, {OLDEST} or newer.")
 @click.option("--rules", type=PATH, multiple=True, help="Directory of rewrite rules to use as well.")
 @click.option(
@@ -48,7 +67,8 @@ if TYPE_CHECKING:
 def convert(
     checkpoints: tuple[Path, ...],
     rules: tuple[Path, ...],
-    precision: str,
+    keep: tuple[str, ...],
+    keep_lists: tuple[Path, ...],
     *,
     as_json: bool,
     verified: bool,
@@ -58,13 +78,14 @@ def convert(
 
     What a checkpoint is, is told from its content; a directory stands for the checkpoints in it.
     """
-    del precision
     from vampconv.convert import Request
     from vampconv.convert import convert as convert_checkpoints
+    from vampconv.convert.keep_list import read_keep_list
     from vampconv.opsets import check_opset
     from vampconv.report import show_conversion
 
     check_opset(options["opset"])
+    options["keep"] = [*map(kept_pattern, keep), *(p for path in keep_lists for p in read_keep_list(path))]
     if verified:
         options["check"] = quick_check(dry_run=options["dry_run"])
     with progress("converting") as advance:
@@ -73,6 +94,14 @@ def convert(
         print_json(conversion.manifest | audit_facts(conversion))
     else:
         show_conversion(console(), conversion)
+
+
+def kept_pattern(option: str) -> str:
+    """The pattern in ``fp32:PATTERN``."""
+    precision, _, pattern = option.partition(":")
+    if precision != "fp32" or not pattern:
+        raise UsageError(f"--keep {option} is not fp32:PATTERN", "as in --keep 'fp32:*.feed_forward.w_2'")
+    return pattern
 
 
 def audit_facts(conversion: Conversion) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from vampconv.cli.common import PATH
+from vampconv.cli.common import PATH, ParamType
 from vampconv.errors import UsageError
 from vampconv.play.presets import PRESETS
 
@@ -19,7 +19,7 @@ BEAT_NAMES = {"beat_dropout": "dropout"}
 """Options of beats whose parameter has another name."""
 
 
-class NamedFile(click.ParamType[tuple[str, Path]]):
+class NamedFile(ParamType[tuple[str, Path]]):
     """``NAME=FILE``."""
 
     name = "name=file"

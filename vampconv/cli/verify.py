@@ -42,21 +42,18 @@ def verify(
     require_extra()
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it when it first allocates
     from vampconv.verify import report
+    from vampconv.verify.accuracy import write_accuracy
     from vampconv.verify.verify import Request
     from vampconv.verify.verify import verify as verify_bundle
 
     written = next((f for f in (html_file, json_file) if f is not None), Path("here"))
     request = Request(bundle, audio_directory=written.parent, **options)
-    with progress("verifying", counted=True) as advance:
-        found = verify_bundle(request, advance)
-    writers = (
-        (json_file, report.write_json),
-        (html_file, report.write_html),
-        (junit_file, report.write_junit),
-    )
-    for file, write in writers:
-        if file is not None:
-            write(found, file)
+    with report.reports(json=json_file, html=html_file, junit=junit_file) as write:
+        with progress("verifying", counted=True) as advance:
+            found = verify_bundle(request, advance)
+        write(found)
     report.show(console(), found, layerwise=options["layerwise"])
+    if trouble := write_accuracy(found, Path(found.bundle)):
+        console().print(trouble)
     if found.verdict is found.verdict.FAIL:
         raise VerificationError(f"{found.bundle} does not compute what its checkpoints do", "see above")

@@ -21,7 +21,9 @@ from vampconv.emit.merge import merge
 from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile, write_model
 from vampconv.errors import UsageError
+from vampconv.files.disk import require_room
 from vampconv.opsets import OLDEST
+from vampconv.passes.pipeline import FULL
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.validation.record import RuleRecord
 
@@ -60,6 +62,9 @@ class Request:
     loras: Sequence[Path] = ()
     opset: int = OLDEST
     target: str = "portable"
+    precision: str = FULL
+    keep: Sequence[str] = ()
+    """What stays in float32 all the same, as patterns of `rewrite.keep.Keep`."""
     rule_directories: Sequence[Path] = ()
     enable: Sequence[str] = ()
     disable: Sequence[str] = ()
@@ -118,7 +123,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
     """
     with ExitStack() as stack:
         plugins = request.in_use()
-        options = plugins.options(request.opset, request.target)
+        options = plugins.options(request.opset, request.target, request.precision, request.keep)
         inputs = open_inputs(request.paths, request.codec, request.loras, stack, plugins.frontends)
         if request.dry_run:
             check_output(request.bundle(), replace=request.force or request.add)
@@ -135,6 +140,7 @@ def convert(request: Request, advance: Advance = lambda _done, _total: None) -> 
             hasher = stack.enter_context(ThreadPoolExecutor(1))
             hashes = [hasher.submit(checkpoint.sha256) for checkpoint in inputs.all()]
             plan = make_plan(inputs, options, stack, audit=request.audit)
+            _require_room(plan, directory, request)
             written = _for_each_part(
                 plan, advance, lambda part, count: write_model(part.model, directory, part.name, count)
             )
@@ -173,6 +179,15 @@ def _for_each_part(plan: Plan, advance: Advance, work: Callable[[Part, Callable[
     return results
 
 
+def _require_room(plan: Plan, directory: Path, request: Request) -> None:
+    """Raise an error if the bundle does not fit on the disk, beside the one that it replaces."""
+    sizes = {f"{part.name}.onnx.data": part.bytes for part in plan.parts}
+    if request.add and (request.bundle() / MANIFEST).exists():
+        standing = read_manifest(request.bundle())["files"]
+        sizes = {name: entry["bytes"] for name, entry in standing.items()} | sizes
+    require_room(directory, sum(sizes.values()), max(sizes.values(), default=0))
+
+
 def _audit(request: Request, plan: Plan) -> Mapping[str, Sequence[RuleRecord]] | None:
     return {part.name: part.audit for part in plan.parts} if request.audit else None
 
@@ -189,7 +204,7 @@ def _describe(
     models, around, more = {}, {}, []
     for part, own in zip(plan.parts, files, strict=True):
         entry = model_entry(
-            part.model, own, part.architecture, part.log.counts(), part.weights, request.target
+            part.model, own, part.architecture, part.log.counts(), part.weights, part.compiled_for()
         )
         models[part.name] = entry
         for name, loop, file in make_loops(part, entry["data"], directory) if request.loops else ():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -16,8 +16,9 @@ from vampconv.emit.ledger import Account, Ledger
 from vampconv.errors import UnsupportedModelError, UsageError
 from vampconv.frontend.frontend import Draft, Frontend, Share
 from vampconv.frontend.weights import Weights
-from vampconv.passes.pipeline import Options, compile_graph
+from vampconv.passes.pipeline import FULL, Options, compile_graph
 from vampconv.rewrite.engine import Log
+from vampconv.rewrite.keep import Keep
 from vampconv.validation.record import RuleRecord
 
 if TYPE_CHECKING:
@@ -33,8 +34,14 @@ class Part:
     model: ir.Model
     log: Log
     weights: list[dict[str, Any]]
+    options: Options
     audit: Sequence[RuleRecord] = ()
     """What translation validation found out about each rule, where it was asked for."""
+
+    def compiled_for(self) -> dict[str, Any]:
+        """Target and precision; and the modules that stay in float32, if it is another one."""
+        facts: dict[str, Any] = {"target": self.options.target, "precision": self.options.precision}
+        return facts if self.options.precision == FULL else facts | {"kept": sorted(self.log.kept)}
 
     @property
     def bytes(self) -> int:
@@ -75,12 +82,47 @@ def make_plan(inputs: Inputs, options: Options, stack: ExitStack, *, audit: bool
     parts = []
     for draft, model in zip(drafts, models, strict=True):
         validator = _validator(model, draft.part) if audit else None
-        log = compile_graph(model, options, validator)
+        own = _options_of(draft, options)
+        log = compile_graph(model, own, validator)
         rows = ledger.post(f"{draft.part}.onnx", model, log.firings)
         records = tuple(validator.records.values()) if validator else ()
-        parts.append(Part(draft.part, draft.architecture, model, log, rows, records))
+        parts.append(Part(draft.part, draft.architecture, model, log, rows, own, records))
     ledger.settle()
-    return Plan(parts, ledger, facts, tuple(inputs.notes))
+    _check_keep(parts, options)
+    return Plan(parts, ledger, facts, (*inputs.notes, *_notes(parts, options)))
+
+
+def _options_of(draft: Draft, options: Options) -> Options:
+    """What a part is compiled for: one that has no other precision stays in float32."""
+    if draft.sensitive is None:
+        return replace(options, precision=FULL)
+    patterns = (*draft.sensitive, *options.keep.patterns)
+    return replace(options, keep=Keep(patterns, draft.part))
+
+
+def _check_keep(parts: Sequence[Part], options: Options) -> None:
+    """Raise a `UsageError` if there is nothing that a pattern keeps."""
+    matched = {p for part in parts for patterns in part.log.kept.values() for p in patterns}
+    for pattern in options.keep.patterns:
+        if pattern not in matched:
+            would = f"nothing that {options.precision} would change is called {pattern}"
+            if options.precision == FULL:
+                would = f"nothing can be kept from {FULL}"
+            raise UsageError(f"--keep {FULL}:{pattern}: {would}", "`vampconv calibrate` lists the modules")
+
+
+def _notes(parts: Sequence[Part], options: Options) -> Iterator[str]:
+    """Which parts are not in the precision that was asked for."""
+    for part in parts:
+        if part.options.precision != options.precision:
+            yield f"{part.name} stays in {FULL}"
+        elif options.precision != FULL and not _changed(part):
+            yield f"{part.name}: {options.precision} changes nothing"
+
+
+def _changed(part: Part) -> bool:
+    rules = {r.__name__ for r in part.options.rules if r.precision is not None}
+    return bool(rules & part.log.counts().keys())
 
 
 def _validator(model: ir.Model, part: str) -> Validator:

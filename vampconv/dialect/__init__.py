@@ -19,7 +19,7 @@ from vampconv.dialect import (
     vector_quantize,
     weight_norm,
 )
-from vampconv.dialect.builder import NodeBuilder, Ops, vamp
+from vampconv.dialect.builder import NodeBuilder, Ops, microsoft, vamp
 from vampconv.dialect.op import DOMAIN, OPS, Dim, Dims, Op, expect
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "gated_gelu",
     "linear",
     "lora",
+    "microsoft",
     "norm",
     "padding",
     "snake",

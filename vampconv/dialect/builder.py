@@ -64,6 +64,11 @@ def vamp(op: Ops) -> Ops:
     return Ops(op.emit, DOMAIN, op.take)
 
 
+def microsoft(op: Ops) -> Ops:
+    """The same builder, speaking ONNX Runtime's own domain: for rules of the target ``ort``."""
+    return Ops(op.emit, "com.microsoft", op.take)
+
+
 class NodeBuilder(Ops):
     """Makes `onnx_ir` nodes; numbers and arrays among the inputs become constants.
 

@@ -12,11 +12,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from vampconv.errors import InputOutputError
+from vampconv.files.disk import sync
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _CANNOT_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP})
-_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF})
 
 
 def _find_renameat2() -> Callable[..., int] | None:
@@ -28,18 +28,6 @@ def _find_renameat2() -> Callable[..., int] | None:
 
 
 _renameat2 = _find_renameat2()
-
-
-def sync(path: Path) -> None:
-    """Flush a file or a directory to the disk; file systems that cannot flush a directory are let off."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -95,8 +83,8 @@ def _swap_journalled(
     """Replace by two renames; `journal` lets `roll` finish them after a crash."""
     mine = staging.stat().st_ino
     with ExitStack() as undo:
-        descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         undo.callback(_roll_back, mine, target, staging, aside, journal)
+        descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             json.dump({"staging": staging.name, "aside": aside.name}, file)
             file.flush()

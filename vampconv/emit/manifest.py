@@ -31,7 +31,7 @@ def model_entry(
     architecture: Mapping[str, Any],
     rules: Mapping[str, int],
     weights: Sequence[Mapping[str, Any]],
-    target: str = "portable",
+    compiled_for: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The manifest's entry of one model."""
     graph = model.graph
@@ -40,7 +40,7 @@ def model_entry(
         "data": [f.name for f in files[1:]],
         "architecture": dict(architecture),
         "opset": graph.opset_imports[""],
-        "target": target,
+        **compiled_for,
         "ir_version": model.ir_version,
         "inputs": [_port(v) for v in graph.inputs],
         "outputs": [_port(v) for v in graph.outputs],

@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vampconv.emit.exchange import pending, sync
+from vampconv.emit.exchange import pending
+from vampconv.files.disk import sync
 
 _LONGEST_NAME = 200
 _NO_LOCKS = frozenset(
@@ -76,25 +77,53 @@ def aside(staging: Path) -> Path:
 def locked(place: Place) -> Iterator[None]:
     """Hold the output's lock; goes on without where the file system has no locks. Waits for other holders."""
     path = place.beside("lock")
-    while True:
-        descriptor = os.open(path, _LOCK_FLAGS | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                os.close(descriptor)
-                raise
-        # Whoever held the lock before has unlinked the file, and a lock on a nameless file excludes nobody.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.lstat()):
-                break
-        os.close(descriptor)
+    try:
+        descriptor = _acquire(path)
+    except BaseException:
+        _unlink_if_free(path)
+        raise
     with os.fdopen(descriptor, "rb"):
         try:
             yield
         finally:
             with suppress(OSError):
                 path.unlink()
+
+
+def _acquire(path: Path) -> int:
+    """A descriptor that holds the lock of a file, which is made if there is none."""
+    while True:
+        descriptor = os.open(path, _LOCK_FLAGS | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+            # Whoever held the lock before has unlinked the file, and a lock on a nameless file excludes nobody.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _unlink_if_free(path: Path) -> None:
+    """Remove a lock's file that nobody holds."""
+    with suppress(OSError):
+        descriptor = os.open(path, _LOCK_FLAGS)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 @contextmanager
@@ -112,14 +141,19 @@ def workspace(place: Place) -> Iterator[Path]:
         staging = place.beside(secrets.token_hex(8))
         lock = staging.with_name(staging.name + ".lock")
         with locked(place):
+            undo.callback(_unlink, lock)
             descriptor = os.open(lock, _LOCK_FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
             undo.callback(os.close, descriptor)
-            undo.callback(lock.unlink, missing_ok=True)
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             undo.callback(_discard, place, staging)
             staging.mkdir()
         yield staging
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def seal(directory: Path) -> None:
@@ -179,8 +213,7 @@ def sweep(place: Place) -> None:
         lock = staging.with_name(staging.name + ".lock")
         if _abandoned(lock):
             _discard(place, staging)
-            with suppress(OSError):
-                lock.unlink(missing_ok=True)
+            _unlink(lock)
 
 
 def _abandoned(lock: Path) -> bool:

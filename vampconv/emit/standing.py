@@ -13,6 +13,8 @@ from vampconv.emit.staging import Place, throw
 from vampconv.errors import InputOutputError
 
 MANIFEST = "vampconv.json"
+ACCURACY = "accuracy.json"
+"""What `verify` writes beside the files of a bundle; it goes with them."""
 
 
 def refuse_in_use(place: Place, output: Path) -> None:
@@ -52,7 +54,7 @@ def occupied(directory: Path, output: Path, *, replace: bool) -> bool:
         raise InputOutputError(f"'{output}' is not empty and no bundle", "empty it or choose another -o")
     if entries:
         listed = listed_files(directory, output)
-        foreign = sorted(all_files(directory) - listed.keys() - {MANIFEST})
+        foreign = sorted(all_files(directory) - listed.keys() - {MANIFEST, ACCURACY})
         if foreign:
             raise InputOutputError(
                 f"'{output}' holds '{foreign[0]}', which is not part of the bundle there",

@@ -16,7 +16,7 @@ from vampconv.frontend.codec_tables import PATTERN, TABLE, CodecTables
 from vampconv.frontend.frontend import Draft, Frontend, Given, Share
 from vampconv.frontend.lac import build_decoder, build_encoder
 from vampconv.frontend.lac_architecture import read_lac
-from vampconv.frontend.vampnet import build_vampnet
+from vampconv.frontend.vampnet import SENSITIVE, build_vampnet
 from vampconv.frontend.wavebeat import build_wavebeat, read_wavebeat
 from vampconv.frontend.weights import Weights
 
@@ -47,7 +47,8 @@ def _join_transformers(given: Given) -> Iterator[Share]:
         architecture, fine_tune = architectures[weights], over.get(part)
         tables = codec.take(architecture, weights.checkpoint.path.name)
         build = partial(build_vampnet, weights, architecture, tables, fine_tune)
-        yield Share(weights, [Draft(part, architecture.as_json(), build)], fine_tune=fine_tune)
+        draft = Draft(part, architecture.as_json(), build, SENSITIVE)
+        yield Share(weights, [draft], fine_tune=fine_tune)
 
 
 def _fits_all(models: Sequence[Weights], tables: CodecTables) -> bool:

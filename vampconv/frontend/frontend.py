@@ -13,11 +13,19 @@ from vampconv.frontend.weights import Weights
 
 @dataclass(frozen=True)
 class Draft:
-    """A model that can be built: the name of its part, its architecture, and the graph for an opset."""
+    """A model that can be built: the name of its part, its architecture, and the graph for an opset.
+
+    Attributes
+    ----------
+    sensitive
+        Modules that stay in float32 in any precision, as patterns of `rewrite.keep.Keep`; None if all do.
+
+    """
 
     part: str
     architecture: Mapping[str, Any]
     build: Callable[..., ir.Model]
+    sensitive: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

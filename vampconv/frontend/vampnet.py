@@ -15,6 +15,8 @@ EPS = 1e-6
 MAX_DISTANCE = 128
 BUCKETS = 32
 FLOAT = ir.TensorType(ir.DataType.FLOAT)
+SENSITIVE = ("embedding", "ctrl_encoder", "r_embed", "*.film_1", "*.film_3")
+"""Modules whose errors all layers inherit; they are small."""
 BY_TIME = "021"
 """Order of the axes here of what has time last in PyTorch."""
 POSITION_TABLE = "transformer.layers.0.self_attn.relative_attention_bias.weight"

@@ -48,7 +48,7 @@ def build_loop(transformer: ir.Model, architecture: Mapping[str, Any], *, replay
     op = LoopBuilder()
     output = Sampler(sizes, graft, {v.name or "": v for v in given}).loop(op)
     output.name, output.type, output.shape = OUTPUT, ir.TensorType(_INT), ir.Shape(shape)
-    opsets = {"": transformer.graph.opset_imports[""]}
+    opsets = dict(transformer.graph.opset_imports)
     graph = ir.Graph([*given, *controls], [output], nodes=op.nodes, opset_imports=opsets, name="loop")
     model = ir.Model(graph, ir_version=transformer.ir_version)
     name_loop(model, graft.initializers, op.constants)

@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from vampconv.files.outputs import Outputs, outputs
 from vampconv.model_files import external_tensors
 from vampconv.optimize.opset import at_opset
 from vampconv.optimize.output import check_output, write_model, write_unchanged
@@ -89,21 +90,29 @@ def optimize(request: Request, rules: Sequence[type[Rule]] | None = None) -> Opt
     """
     rules = request.rules() if rules is None else rules
     check_output(request.output, force=request.force)
+    with outputs([request.output], force=request.force) as files:
+        made = _staged(request, rules, files)
+    size = sum((request.output.parent / name).stat().st_size for name in made.files)
+    return replace(made, after=replace(made.after, bytes=size))
+
+
+def _staged(request: Request, rules: Sequence[type[Rule]], files: Outputs) -> Optimized:
+    """The optimised model, written but not in place."""
     proto = read(request.path)
     notes: list[str] = []
     if request.opset is not None:
         proto = at_opset(proto, request.opset, request.path)
     before = Size(sum(len(graph.node) for graph in graphs_of(proto.graph)), _bytes(proto))
+    files.require_room(before.bytes, before.bytes)
     opset = _opset(proto)
     found = _compiled(proto, request.path.parent, rules, notes)
     if found is None:
-        files = write_unchanged(proto, request.path.parent, request.output)
-        return Optimized(request.output, files, opset, before, before, {}, notes)
+        names = write_unchanged(proto, request.path.parent, request.output, files)
+        return Optimized(request.output, names, opset, before, before, {}, notes)
     model, fired = found
-    files = write_model(model, request.output, external=_is_external(proto))
-    size = sum((request.output.parent / name).stat().st_size for name in files)
-    after = Size(sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph)), size)
-    return Optimized(request.output, files, opset, before, after, fired, notes)
+    names = write_model(model, request.output, files, external=_is_external(proto))
+    after = Size(sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph)), 0)
+    return Optimized(request.output, names, opset, before, after, fired, notes)
 
 
 def _compiled(

@@ -1,19 +1,18 @@
-"""Writing a model so that the old file or the new one is there, whatever happens meanwhile."""
+"""Writing a model and the data beside it, so that the old ones or the new ones are there, whatever happens."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import onnx
 import onnx_ir as ir
 
 from vampconv.errors import BadInputError, InputOutputError, UsageError, VampconvError
+from vampconv.files.outputs import Outputs, unwritable
 from vampconv.model_files import external_tensors
 from vampconv.optimize.source import read
 
@@ -37,29 +36,68 @@ def check_output(path: Path, *, force: bool) -> None:
         raise InputOutputError(f"{path} is there already", "use --force to replace it")
 
 
-def write_model(model: ir.Model, path: Path, *, external: bool) -> list[str]:
-    """Write the model and, if it is large or `external`, its weights beside it; return the names of the files."""
+def write_model(model: ir.Model, path: Path, files: Outputs, *, external: bool) -> list[str]:
+    """Stage the model and, if it is large or `external`, its weights beside it; return the names of the files."""
     weights = [v.const_value for v in model.graph.initializers.values() if v.const_value is not None]
     separate = external or sum(t.nbytes for t in weights) >= LARGE
-    with _staged(path) as (staging, data):
-        if separate:
-            ir.save(model, staging / path.name, external_data=data, size_threshold_bytes=EXTERNAL)
-        else:
-            proto = ir.to_proto(model)
-            (staging / path.name).write_bytes(proto.SerializeToString(deterministic=True))
-        return _commit(staging, path, data)
+    if not separate:
+        files.write(path, _serialized(model, path))
+        return _names(path, files)
+    data = _free_name(path)
+    with _explained(path), files.stage(path.parent / data, fresh=True).open("wb") as beside:
+        for value in [v for graph in model.graphs() for v in graph.initializers.values()]:
+            tensor = value.const_value
+            if tensor is not None and _goes_beside(tensor):
+                value.const_value = _moved(tensor, beside, path.parent / data)
+    files.write(path, _serialized(model, path))
+    return _names(path, files)
 
 
-def write_unchanged(proto: onnx.ModelProto, directory: Path, path: Path) -> list[str]:
-    """Write the model as it is, its external data gathered in one file beside it."""
+def _serialized(model: ir.Model, path: Path) -> bytes:
+    with _explained(path):
+        return ir.to_proto(model).SerializeToString(deterministic=True)
+
+
+def _goes_beside(tensor: ir.TensorProtocol) -> bool:
+    """Whether a tensor is large, or lies in another file that the new model shall not need."""
+    large = tensor.nbytes >= EXTERNAL and tensor.dtype != ir.DataType.STRING
+    return large or isinstance(tensor, ir.ExternalTensor)
+
+
+def _moved(tensor: ir.TensorProtocol, beside: BinaryIO, data: Path) -> ir.ExternalTensor:
+    """Write a tensor's data to the end of a file that will have another name, and let it lie there."""
+    beside.write(bytes(-beside.tell() % ALIGNED))
+    start, shape = beside.tell(), cast("ir.Shape", tensor.shape)
+    beside.write(tensor.tobytes())
+    length = beside.tell() - start
+    found = ir.ExternalTensor(
+        data.name, start, length, tensor.dtype, shape=shape, name=tensor.name or "", base_dir=data.parent
+    )
+    found.doc_string = tensor.doc_string
+    found.metadata_props.update(tensor.metadata_props)
+    return found
+
+
+def write_unchanged(proto: onnx.ModelProto, directory: Path, path: Path, files: Outputs) -> list[str]:
+    """Stage the model as it is, its external data gathered in one file beside it."""
     tensors = list(external_tensors(proto))
-    with _staged(path) as (staging, data):
+    with _explained(path):
         if tensors:
-            with (staging / data).open("wb") as gathered:
+            data = _free_name(path)
+            with files.stage(path.parent / data, fresh=True).open("wb") as gathered:
                 for tensor in tensors:
                     _gather(tensor, directory, gathered, data)
-        (staging / path.name).write_bytes(proto.SerializeToString(deterministic=True))
-        return _commit(staging, path, data)
+    files.write(path, proto.SerializeToString(deterministic=True))
+    return _names(path, files)
+
+
+def _names(path: Path, files: Outputs) -> list[str]:
+    """The names of what was staged, the model's first; data of the model that is there goes with it."""
+    names = [path.name, *(p.name for p in files.staged if p.name != Path(os.path.realpath(path)).name)]
+    for name in _data_files(path) if path.exists() else []:
+        if name.startswith(f"{path.name}.") and name not in names:
+            files.drop(path.parent / name)
+    return names
 
 
 def _gather(tensor: onnx.TensorProto, directory: Path, gathered: BinaryIO, name: str) -> None:
@@ -81,16 +119,18 @@ def _gather(tensor: onnx.TensorProto, directory: Path, gathered: BinaryIO, name:
         raise BadInputError(f"{source} ends {left} bytes early", "put the whole file there")
 
 
+def _free_name(path: Path) -> str:
+    """A name for the data that is not taken: the model that is there needs its own until it is replaced."""
+    numbers = ("", *(f".{number}" for number in range(2, 1000)))
+    return next(
+        n for n in (f"{path.name}{number}.data" for number in numbers) if not (path.parent / n).exists()
+    )
+
+
 @contextmanager
-def _staged(path: Path) -> Iterator[tuple[Path, str]]:
-    """A directory beside `path` to write in, and the name of a data file that is not there yet."""
-    data = f"{path.name}.data"
-    if (path.parent / data).exists():
-        mark = hashlib.sha256(os.urandom(16)).hexdigest()[:8]
-        data = f"{path.name}.{mark}.data"
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as name:
-            yield Path(name), data
+        yield
     except ir.serde.SerdeError as error:
         # A weight that cannot be read is told of as such, not as what the library was about to do.
         cause: BaseException | None = error
@@ -98,26 +138,7 @@ def _staged(path: Path) -> Iterator[tuple[Path, str]]:
             cause = cause.__cause__
         raise (cause or error) from None
     except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}", "check the path and the disk") from error
-
-
-def _commit(staging: Path, path: Path, data: str) -> list[str]:
-    """Put the data in place under its new name, then the model over the old one, then drop the old one's data."""
-    written = staging / data
-    old = _data_files(path) if path.exists() else []
-    for file in (written, staging / path.name):
-        if file.exists():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-    names = [path.name]
-    if written.exists():
-        written.rename(path.parent / data)
-        names.append(data)
-    (staging / path.name).replace(path)
-    for name in old:
-        if name.startswith(f"{path.name}.") and name not in names:
-            (path.parent / name).unlink(missing_ok=True)
-    return names
+        raise unwritable(path, error) from error
 
 
 def _data_files(path: Path) -> Sequence[str]:

@@ -160,4 +160,6 @@ def _lazy(tensor: ir.ExternalTensor, directory: Path) -> ir.LazyTensor:
         )
         return ir.serde.TensorProtoTensor(proto)
 
-    return ir.LazyTensor(load, tensor.dtype, shape, name=tensor.name)
+    lazy = ir.LazyTensor(load, tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string)
+    lazy.metadata_props.update(tensor.metadata_props)
+    return lazy

@@ -5,10 +5,11 @@ Only elementwise operations that IEEE 754 rounds correctly are used; sums are ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from vampconv.dialect.op import Array
 
@@ -32,8 +33,24 @@ def reduce_sum(x: Array, axes: Array, *, keepdims: int = 1, noop_with_empty_axes
     return total.reshape([1 if a in over else x.shape[a] for a in range(x.ndim)]) if keepdims else total
 
 
-def reduced_axes(axes: Array, rank: int) -> list[int]:
-    """The axes that ReduceSum sums over; none given means all of them."""
+def reduce_max(
+    x: Array, axes: Array | Sequence[int] = (), *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Array:
+    """ONNX ReduceMax over the given axes."""
+    del noop_with_empty_axes
+    return np.asarray(np.max(x, axis=tuple(reduced_axes(axes, x.ndim)), keepdims=bool(keepdims)))
+
+
+def cast(x: Array, *, to: int, saturate: int = 1) -> Array:
+    """ONNX Cast to float16, or of numbers to integers of 8 bits, which must be large enough."""
+    del saturate
+    if to == ir.DataType.FLOAT16:
+        return x.astype(np.float16).astype(np.float64)
+    return np.asarray(np.trunc(x).astype(np.int64))
+
+
+def reduced_axes(axes: Array | Sequence[int], rank: int) -> list[int]:
+    """The axes that a reduction goes over; none given means all of them."""
     return sorted({int(a) % rank for a in axes}) or list(range(rank))
 
 
@@ -97,6 +114,8 @@ def rounded(x: Array, dtype: np.dtype[Any]) -> Array:
     return np.where(inexact, below | 1, near.view(np.uint32)).astype(np.uint32).view(np.float32).astype(dtype)
 
 
+NARROW = (ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.FLOAT16)
+
 BY_ROWS: Mapping[str, Callable[..., Array]] = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -110,6 +129,10 @@ BY_ROWS: Mapping[str, Callable[..., Array]] = {
     "Reciprocal": reciprocal,
     "MatMul": matmul,
     "ReduceSum": reduce_sum,
+    "ReduceMax": reduce_max,
+    "Abs": np.abs,
+    "Round": np.rint,
+    "Cast": cast,
 }
 """Operations whose rows (axis 0) can be computed block by block."""
 
@@ -128,4 +151,8 @@ def foldable(op_type: str, shapes: list[tuple[int, ...]], attributes: Mapping[st
         return len(shapes) == 2
     if op_type == "ReduceSum":
         return len(shapes) == 2 and not attributes.get("noop_with_empty_axes")
+    if op_type == "ReduceMax":
+        return 0 not in shapes[0] and not attributes.get("noop_with_empty_axes")
+    if op_type == "Cast":
+        return attributes.get("to") in NARROW
     return op_type in BY_ROWS or op_type in WHOLE or op_type in MOVES

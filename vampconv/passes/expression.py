@@ -15,6 +15,7 @@ from vampconv.passes.exact import BY_ROWS, WHOLE, reduced_axes, rounded
 BLOCK = 1 << 16
 """Elements computed at a time: few enough for their float64 values to stay in a core's cache."""
 
+REDUCTIONS = ("ReduceSum", "ReduceMax")
 COMPUTED = {**BY_ROWS, **WHOLE}
 
 
@@ -51,7 +52,7 @@ class Apply:
 
     @property
     def dtype(self) -> ir.DataType:
-        return result_dtype(self.op_type, self.arguments)
+        return result_dtype(self.op_type, self.arguments, self.attributes)
 
     def __str__(self) -> str:
         return f"{self.op_type}({', '.join(map(str, self.arguments))})"
@@ -60,8 +61,10 @@ class Apply:
 Expression = Leaf | Apply
 
 
-def result_dtype(op_type: str, arguments: Sequence[Expression]) -> ir.DataType:
-    """Type of an operation's result: that of its first argument, but for an index."""
+def result_dtype(op_type: str, arguments: Sequence[Expression], attributes: Mapping[str, Any]) -> ir.DataType:
+    """Type of an operation's result: that of its first argument, but for an index and a cast."""
+    if op_type == "Cast":
+        return ir.DataType(attributes["to"])
     return ir.DataType.INT64 if op_type == "ArgMax" else arguments[0].dtype
 
 
@@ -82,6 +85,16 @@ def makers(expression: Expression) -> Iterator[str]:
         yield from expression.rules
 
 
+def untransposed(expression: Expression) -> Expression:
+    """What an expression is without two transpositions at its end of which the second takes back the first."""
+    match expression:
+        case Apply("Transpose", (Apply("Transpose", (source,), first),), second):
+            perms = first["perm"], second["perm"]
+            if [perms[0][p] for p in perms[1]] == list(range(len(perms[1]))):
+                return untransposed(source)
+    return expression
+
+
 def evaluate(expression: Expression) -> Array:
     """The value, computed in float64 and rounded once to the expression's type."""
     result = np.empty(expression.shape, expression.dtype.numpy())
@@ -95,6 +108,8 @@ class Evaluation:
     """One evaluation; leaves and shared parts are read and computed once."""
 
     known: dict[Expression, Array] = field(default_factory=dict)
+    block: slice = field(default_factory=lambda: slice(0))
+    in_block: dict[Expression, Array] = field(default_factory=dict)
 
     def fill(self, out: Array, expression: Expression) -> None:
         """Write the value into `out`, which may be a view into a larger array."""
@@ -114,9 +129,11 @@ class Evaluation:
 
     def has_rows(self, expression: Apply) -> bool:
         """Whether the rows (axis 0) of the value can be computed block by block."""
-        if expression.op_type == "ReduceSum":
-            axes = reduced_axes(self.whole(expression.arguments[1]), len(expression.arguments[0].shape))
-            return 0 not in axes
+        if expression.op_type in REDUCTIONS:
+            axes = expression.attributes.get("axes", ())
+            if len(expression.arguments) == 2:
+                axes = self.whole(expression.arguments[1])
+            return 0 not in reduced_axes(axes, len(expression.arguments[0].shape))
         return expression.op_type in BY_ROWS and bool(expression.shape)
 
     def _fill_parts(self, out: Array, expression: Apply) -> None:
@@ -148,18 +165,26 @@ class Evaluation:
             block[...] = rounded(rows.reshape(block.shape), out.dtype)
 
     def rows(self, expression: Expression, rows: slice) -> Array:
-        """Rows of the value, in float64 (integers in int64)."""
+        """Rows of the value, in float64 (integers in int64); those asked for last are not computed again."""
+        expression = untransposed(expression)
         if isinstance(expression, Leaf) or not self.has_rows(expression):
             return _wide(self.whole(expression)[rows])
+        if self.block != rows:
+            self.block, self.in_block = rows, {}
+        if expression in self.in_block:
+            return self.in_block[expression]
         height, rank = expression.shape[0], len(expression.shape)
-        by_first = expression.op_type in ("MatMul", "ReduceSum")
+        by_first = expression.op_type in ("MatMul", *REDUCTIONS)
         arguments = [
             self.rows(a, rows)
             if (i == 0 if by_first else len(a.shape) == rank and a.shape[0] == height)
             else _wide(self.whole(a))
             for i, a in enumerate(expression.arguments)
         ]
-        return BY_ROWS[expression.op_type](*arguments, **expression.attributes)
+        result = BY_ROWS[expression.op_type](*arguments, **expression.attributes)
+        if self.block == rows:
+            self.in_block[expression] = result
+        return result
 
     def whole(self, expression: Expression) -> Array:
         """The whole value: a leaf as stored, anything else in float64 (integers in int64)."""

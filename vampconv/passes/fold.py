@@ -152,8 +152,8 @@ def _shape(
         for n, a in zip(names, arguments, strict=True)
         if isinstance(a, Leaf) and not a.dtype.is_floating_point()
     ]
-    output = onnx.helper.make_tensor_value_info("y", int(result_dtype(op_type, arguments)), None)
+    output = onnx.helper.make_tensor_value_info("y", int(result_dtype(op_type, arguments, attributes)), None)
     graph = onnx.helper.make_graph([node], "constant", infos, [output], initializer=constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     return tuple(d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim)

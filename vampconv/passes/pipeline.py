@@ -15,8 +15,12 @@ from vampconv.passes.names import name_everything
 from vampconv.passes.shapes import infer_shapes
 from vampconv.passes.tidy import tidy
 from vampconv.rewrite import Rule, Stage
-from vampconv.rewrite.engine import Log, apply_rules
+from vampconv.rewrite.engine import NOTHING, Log, apply_rules
+from vampconv.rewrite.keep import Keep
 from vampconv.rewrite.replacement import Observer
+
+FULL = "fp32"
+"""The precision that all others are held against."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,24 @@ class Options:
     rules: Sequence[type[Rule]] = ()
     domains: frozenset[str] = Stage.TARGET.domains
     """Of the ops that the target runs."""
+    precision: str = FULL
+    keep: Keep = NOTHING
+    """What stays in float32 all the same."""
+
+    def rules_of(self, stage: Stage) -> list[type[Rule]]:
+        """The rules of a stage, but those of other targets and precisions."""
+        return [
+            rule
+            for rule in self.rules
+            if rule.stage is stage
+            and rule.target in (None, self.target)
+            and rule.precision in (None, self.precision)
+        ]
 
     def remaining(self, stage: Stage) -> frozenset[str]:
         """Domains of the ops that may remain after a stage."""
-        return self.domains if stage is Stage.TARGET else stage.domains
+        own = {Stage.TARGET: self.domains, Stage.LOWER: stage.domains | self.domains}
+        return own.get(stage, stage.domains)
 
 
 @dataclass
@@ -58,14 +76,14 @@ class Rewrite:
 
     def __call__(self, state: State) -> None:
         options = state.options
-        rules = [r for r in options.rules if r.stage is self.stage]
         apply_rules(
             state.model,
-            rules,
+            options.rules_of(self.stage),
             opset=options.opset,
             target=options.target,
             log=state.log,
             observe=state.observe,
+            keep=options.keep,
         )
         check_domains(state.model, self.stage, state.log, options.remaining(self.stage))
 

@@ -67,7 +67,7 @@ class Rewrite:
 
     def __call__(self, state: State) -> None:
         options = state.options
-        rules = [r for r in options.rules if r.stage is self.stage]
+        rules = options.rules_of(self.stage)
         for model in views(state.model):
             apply_rules(model, rules, opset=options.opset, target=options.target, log=state.log)
             for domain, version in model.graph.opset_imports.items():

@@ -8,8 +8,12 @@ import onnx_ir as ir
 from vampconv.errors import PluginError
 from vampconv.passes.inner import bodies
 
+LIKE_FIRST = {("com.microsoft", "FastGelu"): 1, ("com.microsoft", "MultiHeadAttention"): 6}
+"""Operations that inference does not know, whose output is like the first of so many inputs."""
 LARGE = 1024
 """Bytes of a constant that says nothing about shapes."""
+LONGEST = 4096
+"""Elements of a vector that may be a shape; the inference writes each of them down, whatever it holds."""
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -22,13 +26,14 @@ def infer_shapes(model: ir.Model) -> None:
 
     """
     outputs = {v.name: v for node in model.graph for v in node.outputs}
-    for value in outputs.values():
-        if not value.is_graph_output():
-            value.shape = None
+    for node in model.graph:
+        for value in node.outputs if not node.domain else ():
+            if not value.is_graph_output():
+                value.shape = None
+    proto = _without_weights(model)
+    _explain(proto)
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            _without_weights(model), check_type=True, strict_mode=True, data_prop=True
-        )
+        inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         detail = str(error.__cause__ or error).strip().splitlines()[0]
         raise PluginError(f"the rules made an ill-typed graph: {detail}", "audit the rules") from error
@@ -39,13 +44,35 @@ def infer_shapes(model: ir.Model) -> None:
             value.type = value.type if found.type is None else found.type
 
 
+def _explain(proto: onnx.ModelProto) -> None:
+    """Let inference take the operations of `LIKE_FIRST` for functions that give their first input back."""
+    for domain, name in sorted({(n.domain, n.op_type) for n in proto.graph.node} & LIKE_FIRST.keys()):
+        inputs = [f"x{i}" for i in range(LIKE_FIRST[domain, name])]
+        body, opsets = [onnx.helper.make_node("Identity", ["x0"], ["y"])], list(proto.opset_import)
+        proto.functions.append(onnx.helper.make_function(domain, name, inputs, ["y"], body, opsets))
+
+
 def infer_what_is_known(model: ir.Model) -> None:
-    """Fill in types and shapes of a foreign graph as far as ONNX's inference comes; what is known stays."""
+    """Fill in types and shapes of a foreign graph as far as ONNX's inference comes; what is known stays.
+
+    Where the graph has a vector of more than `LONGEST` elements, no values are followed, shapes alone.
+    """
+    bare = _without_weights(model, lazy=False)
     try:
-        inferred = onnx.shape_inference.infer_shapes(_without_weights(model, lazy=False), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(bare)
+        if not _has_long_vector(inferred.graph):
+            inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
         return
     _take_over(model.graph, inferred.graph)
+
+
+def _has_long_vector(graph: onnx.GraphProto) -> bool:
+    """Whether a value of a graph, or of one inside it, is known to be a vector that is no shape."""
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = (list(v.type.tensor_type.shape.dim) for v in values)
+    inner = (body for node in graph.node for a in node.attribute for body in (a.g, *a.graphs))
+    return any(len(s) == 1 and s[0].dim_value > LONGEST for s in shapes) or any(map(_has_long_vector, inner))
 
 
 def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
@@ -85,8 +112,11 @@ def _without_weights(model: ir.Model, *, lazy: bool = True) -> onnx.ModelProto:
             tensor = value.const_value
             if tensor is None or value.is_graph_input():
                 continue
-            is_weight = isinstance(tensor, ir.LazyTensor) if lazy else tensor.nbytes >= LARGE
-            if is_weight and (tensor.dtype.is_floating_point() or not lazy):
+            tells_nothing = tensor.nbytes >= LARGE
+            if lazy:
+                tells_nothing = tells_nothing or tensor.dtype.is_floating_point()
+                tells_nothing = tells_nothing and isinstance(tensor, ir.LazyTensor)
+            if tells_nothing:
                 del graph.initializers[value.name or ""]
                 graph.inputs.append(value)
         return ir.to_proto(model)

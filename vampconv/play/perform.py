@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vampconv.files.outputs import Outputs, outputs
 from vampconv.play.clock import Clock
-from vampconv.play.outputs import Outputs, outputs
 from vampconv.play.request import Request
 from vampconv.play.result import Output, Result
 from vampconv.play.sound import check_suffix
 from vampconv.play.source import Source, encoded, open_audio, stored
 from vampconv.play.variations import Tell, Variation, vary
-from vampconv.play.writing import Names, Take, takes, tokens_of, write_audio
+from vampconv.play.writing import Names, Take, require_room, takes, tokens_of, write_audio
 from vampconv.runtime import VampNet
 
 Audio = NDArray[np.float32]
+NEEDED = ("codec", "coarse", "c2f")
+"""Parts of a `VampNet` that every vamp takes."""
 
 
 def open_vampnet(request: Request) -> VampNet:
@@ -29,7 +32,8 @@ def open_vampnet(request: Request) -> VampNet:
         c2f_chunk_s=request.c2f_chunk_s,
         check_hashes=request.check_hashes,
     )
-    _ = vampnet.codec, vampnet.coarse, vampnet.c2f
+    with ThreadPoolExecutor(len(NEEDED)) as pool:  # hashing takes a second for each gigabyte and thread
+        list(pool.map(lambda part: getattr(vampnet, part), NEEDED))
     if request.beat_options is not None and request.mask_file is None:
         vampnet.bundle.path("wavebeat")
     return vampnet
@@ -62,6 +66,7 @@ def perform(request: Request, tell: Tell = lambda _what, _done, _all: None) -> R
         with clock.part("checks"):
             vampnet = open_vampnet(request)
         found = _source(request, vampnet, clock, tell)
+        require_room(request, vampnet, found, names, files)
         variations = vary(request, vampnet, found, new_seed(request), clock, tell)
         made = _write(request, vampnet, found, variations, names, files, clock, tell)
     time, codebooks = variations[0].made.codes.shape[2], variations[0].made.codes.shape[1]

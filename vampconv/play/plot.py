@@ -55,12 +55,18 @@ def require_plotting(path: Path) -> None:
 
 def draw(scene: Scene, path: Path) -> bytes:
     """The content of a file of the kind that its suffix names."""
+    told = _title(scene).replace(r"\$", "$")
+    title, shown = f"vamp: {scene.output.file}", "Spectrograms, tokens and mask, before and after"
+    return rendered(picture(scene), path, title, told, shown)
+
+
+def rendered(figure: Any, path: Path, title: str, told: str, shown: str) -> bytes:
+    """The content of a file of the kind that its suffix names; a page has a title, text, and what the figure shows."""
     kind = path.suffix.lower().removeprefix(".")
-    figure = picture(scene)
     content = io.BytesIO()
-    shown = "png" if kind == "html" else kind
-    figure.savefig(content, format=shown, dpi=150, metadata={"Date": None} if shown == "svg" else None)
-    return content.getvalue() if kind != "html" else page(scene, content.getvalue()).encode()
+    image = "png" if kind == "html" else kind
+    figure.savefig(content, format=image, dpi=150, metadata={"Date": None} if image == "svg" else None)
+    return content.getvalue() if kind != "html" else page(title, told, shown, content.getvalue()).encode()
 
 
 def picture(scene: Scene) -> Any:
@@ -150,16 +156,15 @@ def _title(scene: Scene) -> str:
     return f"{scene.source}\n{made}".replace("$", r"\$")
 
 
-def page(scene: Scene, png: bytes) -> str:
+def page(title: str, told: str, shown: str, png: bytes) -> str:
     """A page that needs no other file."""
-    title = html.escape(f"vamp: {scene.output.file}")
-    told = html.escape(_title(scene).replace(r"\$", "$"))
+    title, told, shown = map(html.escape, (title, told, shown))
     data = base64.b64encode(png).decode()
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
         "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem}"
         "img{max-width:100%;height:auto}p{white-space:pre-line}</style></head>\n"
         f"<body><h1>{title}</h1><p>{told}</p>\n"
-        f'<img alt="Spectrograms, tokens and mask, before and after" src="data:image/png;base64,{data}">\n'
+        f'<img alt="{shown}" src="data:image/png;base64,{data}">\n'
         "</body></html>\n"
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,30 +36,88 @@ def check_suffix(path: Path) -> None:
         raise UsageError(f"{path} names no format that can be written", f"give a name that ends in {known}")
 
 
-@dataclass(frozen=True)
 class PlainFloats:
     """A file that takes samples as they are; libsndfile would add the time, and no two files were the same."""
 
-    file: IO[bytes]
+    def __init__(self, file: io.FileIO) -> None:
+        self.file = file
 
     def write(self, frames: Audio) -> None:
         """Write float32 [samples, channels]."""
-        self.file.write(np.ascontiguousarray(frames, "<f4").tobytes())
+        write_all(self.file, np.ascontiguousarray(frames, "<f4").data.cast("B"))
+
+    def finish(self) -> None:
+        """Nothing is left to write."""
+
+
+class WatchedFile:
+    """A file that libsndfile writes to, which takes a write that failed for success: errors are kept."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.file = file
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write it all."""
+        try:
+            write_all(self.file, data)
+        except OSError as error:
+            self.error = self.error or error
+        return len(data)
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self.error is not None:
+            raise self.error
+
+
+class Encoded:
+    """A file that libsndfile encodes.
+
+    It works in a thread of its own: a signal would otherwise raise its exception inside of it, where it is lost.
+    """
+
+    def __init__(self, file: io.FileIO, stack: ExitStack, **form: Any) -> None:
+        from soundfile import SoundFile
+
+        self.watched = WatchedFile(file)
+        self.pool = stack.enter_context(ThreadPoolExecutor(1))
+        self.file = self.pool.submit(SoundFile, self.watched, "w", **form).result()
+        stack.callback(self._close)
+
+    def write(self, frames: Audio) -> None:
+        """Write float32 [samples, channels]."""
+        self.pool.submit(self.file.write, frames).result()
+        self.watched.check()
+
+    def finish(self) -> None:
+        """Write what the encoder still has, and the header anew."""
+        self._close()
+        self.watched.check()
+
+    def _close(self) -> None:
+        self.pool.submit(self.file.close).result()
 
 
 class SoundWriter:
     """An open file of audio, for pieces float32 [channels, samples]."""
 
-    def __init__(self, file: Any, path: Path, error: type[Exception]) -> None:
-        self.file, self.path, self.error = file, path, error
+    def __init__(self, file: PlainFloats | Encoded, path: Path) -> None:
+        self.file, self.path = file, path
 
     def add(self, audio: Audio) -> None:
         """Write more."""
-        try:
+        with _explained(self.path):
             for start in range(0, audio.shape[-1], BLOCK):
                 self.file.write(np.ascontiguousarray(audio[:, start : start + BLOCK].T))
-        except (self.error, OSError) as error:
-            raise _unwritable(self.path, error) from error
+
+
+def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
+    """Write bytes to a file that may take some of them only."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 @contextmanager
@@ -78,25 +137,19 @@ def sound_writer(
 
     """
     kind, subtype = FORMATS[path.suffix.lower()]
-    if kind == "WAV" and samples * channels * 4 <= LARGEST_WAV:
-        try:
-            content = staged.open("wb")
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        with content:
-            content.write(wav_header(sample_rate, channels, samples))
-            yield SoundWriter(PlainFloats(content), path, OSError)
-        return
-    soundfile = import_soundfile(path)
-    if kind == "WAV":
-        kind = "RF64"
-    try:
-        file = soundfile.SoundFile(staged, "w", sample_rate, channels, subtype, format=kind)
-    except (soundfile.SoundFileError, ValueError, OSError) as error:
-        raise _unwritable(path, error) from error
-    writer = SoundWriter(file, path, soundfile.SoundFileError)
-    with file:
-        yield writer
+    with ExitStack() as stack:
+        with _explained(path):
+            content = stack.enter_context(staged.open("w+b", buffering=0))
+            if kind == "WAV" and samples * channels * 4 <= LARGEST_WAV:
+                write_all(content, wav_header(sample_rate, channels, samples))
+                file: PlainFloats | Encoded = PlainFloats(content)
+            else:
+                import_soundfile(path)
+                form = {"format": "RF64" if kind == "WAV" else kind, "subtype": subtype}
+                file = Encoded(content, stack, samplerate=sample_rate, channels=channels, **form)
+        yield SoundWriter(file, path)
+        with _explained(path):
+            file.finish()
 
 
 def wav_header(sample_rate: int, channels: int, samples: int) -> bytes:
@@ -110,6 +163,16 @@ def wav_header(sample_rate: int, channels: int, samples: int) -> bytes:
     return struct.pack("<4sI", b"RIFF", len(chunks) + size) + chunks
 
 
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of writing into ours; those of libsndfile are of the type RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
 def _unwritable(path: Path, error: Exception) -> InputOutputError:
-    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    reason = str(getattr(error, "error_string", None) or getattr(error, "strerror", None) or error)
+    reason = reason.strip().rstrip(".")
     return InputOutputError(f"{path} cannot be written: {reason}", "choose another place or format")

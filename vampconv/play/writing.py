@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vampconv.files.outputs import Outputs, numbered
 from vampconv.play.arrays import tokens_file
-from vampconv.play.outputs import Outputs, numbered
 from vampconv.play.request import Request
 from vampconv.play.result import Output
 from vampconv.play.sound import sound_writer
@@ -42,6 +42,14 @@ class Names:
     def all(self) -> list[Path]:
         """All of them."""
         return [*self.audio, *self.tokens, *self.plots]
+
+
+def require_room(request: Request, vampnet: VampNet, found: Source, names: Names, files: Outputs) -> None:
+    """Raise an error if the WAV files do not fit on the disk; how long others will be is not known before."""
+    rows, _, time = found.codes.shape
+    each = rows * time * request.time_stretch_factor * vampnet.hop * 4
+    needed = sum(each for path in names.audio if path.suffix.lower() == ".wav")
+    files.require_room(needed, each if needed else 0)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from vampconv.frontend.families import CODEC, FAMILIES, TRANSFORMER, WAVEBEAT
 from vampconv.plugins.plugin import Plugin
-from vampconv.rewrite.target import PORTABLE
+from vampconv.rewrite.target import ORT, PORTABLE
 
 BUILTIN = Plugin(
     frontends=FAMILIES,
-    targets=(PORTABLE,),
+    targets=(PORTABLE, ORT),
     subjects={
         TRANSFORMER: "vampconv.verify.subjects:transformers",
         CODEC: "vampconv.verify.subjects:codecs",

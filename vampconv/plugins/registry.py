@@ -11,11 +11,12 @@ from typing import Any
 
 from vampconv.errors import PluginError, UsageError
 from vampconv.frontend.frontend import Frontend
-from vampconv.passes.pipeline import Options
+from vampconv.passes.pipeline import FULL, Options
 from vampconv.plugins.directory import directory_version
 from vampconv.plugins.installed import Installed, installed
 from vampconv.plugins.plugin import Plugin
 from vampconv.rewrite import Rule
+from vampconv.rewrite.keep import Keep
 from vampconv.rewrite.select import named, select_rules
 from vampconv.rewrite.target import Target
 
@@ -137,9 +138,26 @@ class Plugins:
             raise UsageError(f"there is no target {name}", f"give one of {', '.join(by_name)}")
         return by_name[name]
 
-    def options(self, opset: int, target: str) -> Options:
-        """What graphs are compiled for, with the rules that are on."""
-        return Options(opset, target, self.selected, self.target(target).domains)
+    def options(self, opset: int, target: str, precision: str = FULL, keep: Sequence[str] = ()) -> Options:
+        """What graphs are compiled for, with the rules that are on.
+
+        Raises
+        ------
+        UsageError
+            If there is no such target, or none of the rules that are on brings the precision to it.
+
+        """
+        options = Options(
+            opset, target, self.selected, self.target(target).domains, precision, Keep(tuple(keep))
+        )
+        able = {r.target for r in self.selected if r.precision == precision}
+        if precision != FULL and not able & {None, target}:
+            others = sorted(name for name in able if name)
+            raise UsageError(
+                f"there are no rules for --precision {precision} with --target {target}",
+                f"give --target {' or '.join(others)}" if others else f"leave it at {FULL}",
+            )
+        return options
 
     def subjects(self, kind: str) -> Callable[..., Iterable[Any]]:
         """The function that yields what verifies the parts of a kind of checkpoint; it is imported now.

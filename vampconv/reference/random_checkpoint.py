@@ -62,7 +62,7 @@ def random_state_dict(config: VampNetConfig, seed: int, *, lora: bool = True) ->
     with torch.device("meta"):
         shapes = VampNetReference(config, adapted=lora).state_dict()
     generator = torch.Generator().manual_seed(seed)
-    return {name: _random(name, shape.shape, generator) for name, shape in shapes.items()}
+    return {name: random_tensor(name, shape.shape, generator) for name, shape in shapes.items()}
 
 
 def random_fine_tune(config: VampNetConfig, seed: int) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ def random_codec_tables(n_codebooks: int, size: int, dim: int, seed: int) -> dic
     """The codebooks of a LAC codec, [size, dim] each, and nothing else of it."""
     generator = torch.Generator().manual_seed(seed)
     names = [table_name(i) for i in range(n_codebooks)]
-    return {name: _random(name, torch.Size([size, dim]), generator) for name in names}
+    return {name: random_tensor(name, torch.Size([size, dim]), generator) for name in names}
 
 
 def checkpoint(state: Mapping[str, Tensor], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +82,8 @@ def checkpoint(state: Mapping[str, Tensor], kwargs: Mapping[str, Any]) -> dict[s
     return {"state_dict": dict(state), "metadata": {"kwargs": dict(kwargs)}}
 
 
-def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+def random_tensor(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """A weight of trained-like scale, as its name asks for."""
     tensor = torch.empty(shape)
     for ending, mean, deviation in _NORMAL:
         if name.endswith(ending):

@@ -1,6 +1,6 @@
 """Declarative rewrite rules: what they are, how they are matched, applied, and audited."""
 
-from vampconv.rewrite.claim import Claim, Close, Exact
+from vampconv.rewrite.claim import Claim, Close, Exact, Near
 from vampconv.rewrite.evidence import Draw, Fails, Refused, Sample
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.rule import Guard, Rule, V
@@ -14,6 +14,7 @@ __all__ = [
     "Fails",
     "Guard",
     "Match",
+    "Near",
     "Refused",
     "Rule",
     "Sample",

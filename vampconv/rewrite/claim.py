@@ -67,3 +67,45 @@ class Exact:
             (result != rounded).sum() - (np.isnan(rounded).sum() if rounded.dtype.kind == "f" else 0)
         )
         return None if differing == 0 else f"{differing} of {result.size} elements differ"
+
+
+@dataclass(frozen=True)
+class Near:
+    """Within a share of the truth in the Euclidean norm: what arithmetic in few bits can say of itself.
+
+    Attributes
+    ----------
+    share
+        Of the norm of the whole; and of that of every feature (along the last axis) over all rows, where there
+        are `ENOUGH` of them.
+    by_rows
+        Of that of every row over its features instead.
+
+    """
+
+    share: float
+    by_rows: bool = False
+
+    def breach(self, result: Array, truth: Array) -> str | None:
+        if (reason := mismatch(result, truth)) is not None:
+            return reason
+        if truth.dtype.kind != "f":
+            return Exact().breach(result, truth)
+        truth = truth.reshape(-1, truth.shape[-1] if truth.ndim else 1)
+        finite = np.isfinite(truth)
+        truth = np.where(finite, truth, 0)
+        error = np.where(finite, result.reshape(truth.shape).astype(np.float64), 0) - truth
+        axes: dict[str, int | None] = {"the whole": None}
+        each, axis = ("a row", 1) if self.by_rows else ("a feature", 0)
+        axes |= {each: axis} if truth.shape[axis] >= ENOUGH else {}
+        for what, over in axes.items():
+            found, allowed = np.linalg.norm(error, axis=over), self.share * np.linalg.norm(truth, axis=over)
+            if (found > allowed).any():
+                worst = int(np.argmax(found - allowed))
+                found, allowed = np.ravel(found)[worst], np.ravel(allowed)[worst]
+                return f"the error of {what}, {found:.3g}, passes the claimed {allowed:.3g} ({self})"
+        return None
+
+
+ENOUGH = 16
+"""Numbers from which on the norm of their errors tells more than chance."""

@@ -19,12 +19,16 @@ Known = tuple[ir.DataType | None, Dims | None]
 def changed(old: Sequence[ir.Value], new: Sequence[ir.Value], opsets: Mapping[str, int]) -> str | None:
     """What is different about the new values, which nodes outside of any graph make; or None.
 
+    The types of all values that these nodes make are noted down, where they become known.
     ONNX's inference tells types and shapes of what standard ops make, where the types of all that they are
     made from are known. Of what is empty they may tell nothing: there the meaning itself may be an error.
     """
-    found = _inferred(_makers(new), new, opsets)
+    found = _inferred(_makers(new), opsets)
     if isinstance(found, str):
         return f"is ill-typed: {found}"
+    for value, (dtype, _) in found.items():
+        if value.type is None and dtype is not None:
+            value.type = ir.TensorType(dtype)
     for index, (before, after) in enumerate(zip(old, new, strict=True)):
         dtype, shape = found.get(after, (after.dtype, dims(after)))
         which = f" of output {index}" if len(old) > 1 else ""
@@ -61,10 +65,8 @@ def _makers(values: Iterable[ir.Value]) -> list[ir.Node]:
     return list(made)
 
 
-def _inferred(
-    nodes: Sequence[ir.Node], wanted: Iterable[ir.Value], opsets: Mapping[str, int]
-) -> dict[ir.Value, Known] | str:
-    """Type and shape of those values that standard ops among the nodes make, or why they are ill-typed."""
+def _inferred(nodes: Sequence[ir.Node], opsets: Mapping[str, int]) -> dict[ir.Value, Known] | str:
+    """Type and shape of the values that standard ops among the nodes make, or why they are ill-typed."""
     if all(node.domain for node in nodes) or any(_has_graphs(node) for node in nodes):
         return {}
     inside = {v for node in nodes for v in node.outputs}
@@ -93,8 +95,8 @@ def _inferred(
         return str(error.__cause__ or error).strip().splitlines()[-1]
     infos = {info.name: info for info in found.graph.value_info}
     known: dict[ir.Value, Known] = {}
-    for value in wanted:
-        if value in inside and (info := infos.get(names[value])) is not None:
+    for value in inside:
+        if (info := infos.get(names[value])) is not None:
             told = ir.serde.deserialize_value_info_proto(info, None)
             known[value] = told.dtype, dims(told)
     return known

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from vampconv.errors import PluginError
+from vampconv.rewrite.keep import Keep
 from vampconv.rewrite.match import Match
 from vampconv.rewrite.matcher import Pattern
 from vampconv.rewrite.replacement import Firing, Observer, replace
 from vampconv.rewrite.rule import Rule
-from vampconv.rewrite.trace import place_of
+from vampconv.rewrite.trace import module_of, place_of
 
 BUDGET_PER_NODE = 20
 LATELY = 10
+NOTHING = Keep()
 """Firings before the end of the budget that are held to be the endless ones."""
 
 
@@ -26,6 +28,8 @@ class Log:
 
     firings: list[Firing] = field(default_factory=list)
     refusals: dict[ir.Node, dict[str, str]] = field(default_factory=dict)
+    kept: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Modules that a rule of the precision was not used on, with the patterns by which they are kept."""
 
     def counts(self) -> dict[str, int]:
         """How often each rule fired."""
@@ -40,10 +44,12 @@ def apply_rules(
     target: str = "portable",
     log: Log | None = None,
     observe: Observer | None = None,
+    keep: Keep = NOTHING,
 ) -> Log:
     """Apply `rules`, in their order, to every node, until a sweep over the graph changes nothing.
 
-    `observe` is shown every replacement before it is put in place.
+    `observe` is shown every replacement before it is put in place. Rules of a precision are not used on what
+    is to `keep`.
 
     Raises
     ------
@@ -60,7 +66,7 @@ def apply_rules(
         changed = False
         for node in list(model.graph):
             fired = node.graph is not None and _fire_at(
-                model, node, by_root, Match({}, opset, target), log, observe
+                model, node, by_root, Match({}, opset, target), log, observe, keep
             )
             changed = changed or fired
             if len(log.firings) - earlier > fuel:
@@ -116,12 +122,17 @@ def _fire_at(
     context: Match,
     log: Log,
     observe: Observer | None,
+    keep: Keep,
 ) -> bool:
     for rule, pattern in by_root.get((node.domain, node.op_type), ()):
         for found in pattern.find(node):
             match = Match(found.bindings, context.opset, context.target)
             if (reason := refusal(rule, match, node)) is not None:
                 log.refusals.setdefault(node, {})[rule.__name__] = reason
+                continue
+            module = module_of(node)
+            if rule.precision is not None and (patterns := keep.matching(module)):
+                log.kept[module] = patterns
                 continue
             log.firings.append(replace(model.graph, rule, found, match, observe))
             return True

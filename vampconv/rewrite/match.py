@@ -58,6 +58,11 @@ class Match:
         value = self.bindings[name]
         return isinstance(value, ir.Value) and value.const_value is not None
 
+    def is_weight(self, name: str) -> bool:
+        """Whether a bound value is computed from constants alone; nothing is read or computed."""
+        value = self.bindings[name]
+        return isinstance(value, ir.Value) and is_computed_from_constants(value)
+
     def number(self, name: str) -> float | None:
         """A constant of one element without axes, or None."""
         return float(array) if (array := self.constant(name)) is not None and array.shape == () else None
@@ -73,3 +78,19 @@ class Match:
         shape = self.shape(name)
         size = shape[axis] if shape and -len(shape) <= axis < len(shape) else None
         return size if isinstance(size, int) else 0
+
+
+def is_computed_from_constants(value: ir.Value) -> bool:
+    """Whether no input of the graph is under a value."""
+    seen, waiting = {value}, [value]
+    while waiting:
+        below = waiting.pop()
+        producer = below.producer()
+        if below.const_value is not None:
+            continue
+        if producer is None or not producer.inputs:
+            return False
+        new = {v for v in producer.inputs if v is not None} - seen
+        seen |= new
+        waiting += new
+    return True

@@ -38,6 +38,10 @@ class Rule:
     stage: ClassVar[Stage]
     claim: ClassVar[Claim]
     default: ClassVar[bool] = True
+    target: ClassVar[str | None] = None
+    """The target that it is for; by default for all of them. It may use the target's own operations."""
+    precision: ClassVar[str | None] = None
+    """The precision that it brings, if it is used in that one alone; modules that are kept are left out."""
     drops: ClassVar[Mapping[str, str]] = {}
     """Parameters whose constants the replacement leaves out on purpose, each with the reason."""
 

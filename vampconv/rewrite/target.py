@@ -24,3 +24,6 @@ class Target:
 
 PORTABLE = Target("portable")
 """Standard ONNX alone."""
+
+ORT = Target("ort", frozenset({"", "com.microsoft"}))
+"""ONNX Runtime, with the operations that it adds to the standard."""

@@ -35,7 +35,10 @@ def rules_of(node: ir.Node) -> tuple[str, ...]:
 
 
 def hand_down(nodes: Iterable[ir.Node], old: Sequence[ir.Value], new: Sequence[ir.Value], rule: str) -> None:
-    """Let new values be what the old ones were; say at the first what vanished with the inner `nodes`."""
+    """Let new values be what the old ones were; say at the first what vanished with the inner `nodes`.
+
+    Where that is a node from before, it is one of the rule's from now on.
+    """
     roots = {value.producer() for value in old}
     for before, after in zip(old, new, strict=True):
         maker, taker = before.producer(), after.producer()
@@ -46,12 +49,10 @@ def hand_down(nodes: Iterable[ir.Node], old: Sequence[ir.Value], new: Sequence[i
         if first is None:
             break
         _add(first, FUSED, node.metadata_props.get(FUSED, ""))
-        if node not in roots:
-            _add(
-                first,
-                FUSED,
-                " ".join(f"{name}={rule}" for name in node.metadata_props.get(VALUE, "").split()),
-            )
+        vanished = node.metadata_props.get(VALUE, "").split()
+        if node not in roots and vanished:
+            _add(first, FUSED, " ".join(f"{name}={rule}" for name in vanished))
+            first.metadata_props[RULES] = ",".join(dict.fromkeys([*rules_of(first), rule]))
 
 
 def _add(node: ir.Node, key: str, words: str) -> None:

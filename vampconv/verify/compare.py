@@ -36,7 +36,13 @@ class Measured:
     """The largest magnitude of the value, if it was taken in passing."""
 
 
-def compare(found: NDArray[Any], truth: Tensor, error_torch: float | None, level: float = 0.0) -> Measured:
+def compare(
+    found: NDArray[Any],
+    truth: Tensor,
+    error_torch: float | None,
+    level: float = 0.0,
+    allowed: float | None = None,
+) -> Measured:
     """Judge what ONNX Runtime found.
 
     Parameters
@@ -50,19 +56,23 @@ def compare(found: NDArray[Any], truth: Tensor, error_torch: float | None, level
     level
         The largest error of torch in what the value is made of. A value of few elements may be near to its
         truth by luck: neither side should be held to that.
+    allowed
+        The error that another precision than float32 brings; integers are numbers like others then.
 
     """
     problem = _misfit(found, truth)
     if problem:
         return Measured(found.shape, np.inf, None, FLOOR, Verdict.FAIL, problem=problem)
     here = torch.from_numpy(found if found.flags.c_contiguous and found.flags.writeable else found.copy("C"))
+    if allowed is not None and truth.dtype != torch.bool:
+        here, truth = here.double(), truth.double()
     if not truth.is_floating_point():
         wrong = here != truth
         share = float(wrong.double().mean())
         verdict = Verdict.FAIL if share else Verdict.PASS
         return Measured(found.shape, share, None, FLOOR, verdict, *_worst(here, truth, wrong.double()))
     known = max(e for e in (error_torch or 0.0, level, 0.0) if np.isfinite(e))
-    bound = max(SLACK * known, FLOOR)
+    bound = max(SLACK * known, FLOOR, allowed or 0.0)
     difference = differ(here, truth)
     problem = "" if difference.isfinite else non_finite(here, truth) or _nothing(truth)
     if problem:

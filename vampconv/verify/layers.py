@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from vampconv.reference.lac import LACReference
 from vampconv.runtime.session import LOADING_ERRORS
 from vampconv.verify.anchors import Place, read_anchors
 from vampconv.verify.audio_files import snr_db
+from vampconv.verify.bounds import Bounds, reduced
 from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
 from vampconv.verify.evaluation import Evaluator
@@ -59,6 +60,10 @@ class PartVerifier:
         Whether to compare every value, or the outputs only.
     threads, level
         Of ONNX Runtime: how many, and what it optimises.
+    bounds
+        What holds of a part that is in another precision than float32.
+    precise
+        Names of the rules that brought that precision.
 
     """
 
@@ -71,12 +76,16 @@ class PartVerifier:
         threads: int | None = None,
         level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
         advance: Callable[[int], None] = lambda _: None,
+        bounds: Bounds | None = None,
+        precise: Collection[str] = (),
     ) -> None:
         self.references, self.subject = references, references.subject
         self.path, self.layerwise, self.advance = path, layerwise, advance
         self.threads, self.level = threads, level
         self.result = PartResult(self.subject.part)
         self.model = self._load()
+        self.result.bounds = bounds
+        self.reduced = None if bounds is None else reduced(self.model, bounds, precise)
         self.anchors = read_anchors(self.model)
         self.truth = Side(references.exact, Evaluator(self.model, path.parent, torch.float64))
         self.rival = Side(references.near, Evaluator(self.model, path.parent, torch.float32))
@@ -94,6 +103,7 @@ class PartVerifier:
         """Verify the part on all cases."""
         start = time.perf_counter()
         try:
+            self.references.exact.build_ahead()
             with Taps(self.path, self.threads, self.level) as taps:
                 for case in cases:
                     self._case(taps, case)
@@ -102,6 +112,8 @@ class PartVerifier:
                     for problem in false_notes(self.model, self.references.exact.model):
                         self._problem(problem)
                     self._cover(taps, cases[-1])
+                for problem in self.result.beyond() if self.result.bounds else ():
+                    self._problem(problem)
         except (InputOutputError, *LOADING_ERRORS) as error:
             told = str(error).strip().splitlines()[0]
             module = module_told(self.model, told)
@@ -117,16 +129,11 @@ class PartVerifier:
         outputs = taps.outputs(feeds)
         if self.layerwise:
             taps.close()  # its weights are loaded again piece by piece
-        for side in (self.truth, self.rival):
-            side.run(self.anchors, feeds, list(outputs.values()))
+        found = list(outputs.values())
+        self.truth.run(self.anchors, feeds, found)
         for name in unfounded(self.anchors, self.truth.record):
             self._problem(f"output {name} is not said to be what the reference puts out")
-        near, exact = self.rival.known, self.truth.known
-        names = [n for n, x in exact.items() if x.is_floating_point() and x.shape == near[n].shape]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            errors = pool.map(lambda name: relative(near[name], exact[name]), names)
-            self.levels = dict(zip(names, errors, strict=True))
-        self.rival.forget(but=(".", "encoder"))
+        self.levels = self.rival.errors(self.anchors, feeds, found, self.truth.known)
         if self.layerwise:
             for group in taps.chunks(feeds, AT_ONCE, outputs):
                 for few in _batches(group, BATCH):
@@ -148,7 +155,8 @@ class PartVerifier:
             compared = dict(zip(exact, pool.map(measure, exact), strict=True))
         for name, (level, measured) in compared.items():
             if measured.verdict is not Verdict.PASS and name not in self.levels:
-                measured = compare(group[name], exact[name], self._own_level(name, exact[name]), level)
+                own = self._own_level(name, exact[name])
+                measured = compare(group[name], exact[name], own, level, self._allowed(name))
             self.result.comparisons.append(_row(places[name], case, measured))
             row = self.result.comparisons[-1]
             self.extremes.see(row, group[name], exact[name], measured.largest)
@@ -166,7 +174,12 @@ class PartVerifier:
     ) -> tuple[float, Measured]:
         """The largest error of torch in what a value is made of, and how far the value is from its truth."""
         level = max((self.levels.get(n, 0.0) for n in self.anchors.sources[name]), default=0.0)
-        return level, compare(group[name], exact[name], self.levels.get(name), level)
+        return level, compare(group[name], exact[name], self.levels.get(name), level, self._allowed(name))
+
+    def _allowed(self, name: str) -> float | None:
+        """The error that the precision brings to a value."""
+        is_reduced = self.reduced is not None and name in self.reduced.values
+        return self.reduced.bounds.error if self.reduced is not None and is_reduced else None
 
     def _own_level(self, name: str, truth: Tensor) -> float:
         """The error of torch in a value that only the graph has."""
@@ -197,7 +210,7 @@ class PartVerifier:
                     result.tokens = added(result.tokens, judge_codes(found, *z))
         elif isinstance(subject, Decoder):
             result.sounds.append(_sound(subject.part, found, self.truth.record.values["."]))
-        if result.tokens is not None and result.tokens.real:
+        if result.tokens is not None and result.tokens.real and result.bounds is None:
             self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
 
     def _cover(self, taps: Taps, case: Case) -> None:
@@ -237,6 +250,8 @@ class PartVerifier:
         for place in regions:
             small = regions.read_small(place, self.truth.record, self.truth.reference.model)
             wrong = [r for r in (regions.read(place), small) if r is not None and r.wrong]
+            if self.reduced is not None and self.reduced.rules & set(regions.rules_inside(place)):
+                wrong = [r for r in wrong if r.problem or not r.error <= self.reduced.bounds.error]
             if wrong:
                 error = max(wrong, key=lambda reading: reading.error).error
                 fault = Fault(

@@ -70,6 +70,35 @@ class Clear:
         return {**self.feeds, "seed": np.asarray(self.seed, np.int64)}
 
 
+class Shipped:
+    """The transformer of a bundle, whose own errors are not the loops'.
+
+    Parameters
+    ----------
+    path
+        The model.
+    threads
+        Of ONNX Runtime.
+
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self.session = _open(path, threads)
+        self.names = {port.name for port in self.session.get_inputs()}
+
+    def __call__(self, feeds: Feeds) -> Exact:
+        """Logits [batch, rows, vocab]."""
+        (logits,) = self.session.run(None, {name: x for name, x in feeds.items() if name in self.names})
+        return np.asarray(logits, np.float64)
+
+
+def _open(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 @dataclass(frozen=True)
 class LoopVerifier:
     """Judges the loops around one transformer.
@@ -84,6 +113,8 @@ class LoopVerifier:
         Of ONNX Runtime.
     near
         The transformer in float32, which looks for clear cases in half the time.
+    shipped
+        The transformer of the bundle, if the loops are to be compared with the loop around that.
 
     """
 
@@ -91,6 +122,7 @@ class LoopVerifier:
     reference: Reference
     threads: int | None = None
     near: Reference | None = None
+    shipped: Shipped | None = None
 
     def run(self, loops: Mapping[str, Mapping[str, Any]]) -> Iterator[LoopCheck]:
         """Check the loops of these entries of the manifest; all are given the same cases."""
@@ -99,7 +131,7 @@ class LoopVerifier:
             tokens = wrong = 0
             problem = ""
             try:
-                session = self._open(entry["file"])
+                session = _open(self.bundle / entry["file"], self.threads)
                 for case in cases:
                     given = case.given(recorded=entry["draws"] == "recorded")
                     found = np.asarray(session.run(None, given)[0])
@@ -109,13 +141,13 @@ class LoopVerifier:
                 del session
             except LOADING_ERRORS as error:
                 problem = f"ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}"
-            yield LoopCheck(entry["file"], tokens, wrong, problem or _judgement(tokens, wrong))
+            told = problem or self._judgement(tokens, wrong)
+            yield LoopCheck(entry["file"], tokens, wrong, told, self._against)
 
-    def _open(self, file: str) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads or 0
-        options.log_severity_level = 4
-        return onnxruntime.InferenceSession(self.bundle / file, options, providers=["CPUExecutionProvider"])
+    @property
+    def _against(self) -> str:
+        """What the loops are compared with, in words."""
+        return "as in float64" if self.shipped is None else f"as around {self._subject.part}.onnx"
 
     def _clear_case(self, settings: Settings) -> Clear:
         """Inputs whose truth leaves no decision in doubt, or else the clearest of some, and that truth.
@@ -181,9 +213,15 @@ class LoopVerifier:
             "r": r,
             **{n: np.concatenate([x] * times) for n, x in controls.items()},
         }
+        if self.shipped is not None:
+            return self.shipped(given)
         with torch.inference_mode():
             logits = self._subject.run(reference.model, given, ())["."]
         return logits.transpose(1, 2).double().numpy()
+
+    def _judgement(self, tokens: int, wrong: int) -> str:
+        around = "in float64" if self.shipped is None else "around the part"
+        return f"{wrong} of {tokens} tokens are not those of the loop {around}" if wrong else ""
 
     @property
     def _subject(self) -> Transformer:
@@ -197,7 +235,3 @@ class LoopVerifier:
 
 def _controls(feeds: Feeds) -> Feeds:
     return {name: array for name, array in feeds.items() if name.startswith("ctrl")}
-
-
-def _judgement(tokens: int, wrong: int) -> str:
-    return f"{wrong} of {tokens} tokens are not those of the loop in float64" if wrong else ""

@@ -14,8 +14,9 @@ from vampconv.errors import InputOutputError, PluginError
 from vampconv.frontend.families import CODEC, TRANSFORMER
 from vampconv.frontend.kinds import kind_of
 from vampconv.opsets import check_opset
-from vampconv.passes.pipeline import Options
+from vampconv.passes.pipeline import FULL, Options
 from vampconv.plugins import Plugins
+from vampconv.rewrite.keep import Keep
 from vampconv.rewrite.select import in_order
 from vampconv.verify.locate import Located
 
@@ -30,6 +31,9 @@ class Recipe:
     """Their labels in the manifest."""
     opset: int
     target: str
+    precision: str
+    kept: tuple[str, ...]
+    """Modules that stay in float32 all the same."""
     rules: frozenset[str]
     """Those that fired; no other had an effect, so it makes no difference which others were on."""
     files: Mapping[str, str]
@@ -56,13 +60,15 @@ def recipes(manifest: Mapping[str, Any]) -> list[Recipe]:
         If the manifest is damaged.
 
     """
-    found: dict[tuple[frozenset[str], int, str], Recipe] = {}
+    found: dict[tuple[Any, ...], Recipe] = {}
     try:
         labels = [c["file"] for c in manifest["checkpoints"]]
         for part, entry in manifest["models"].items():
             sources = {s for row in entry["initializers"] for s in row["from"]}
             used = frozenset(_label_of(s, labels) for s in sources) - {""}
-            key = (used, int(entry["opset"]), str(entry.get("target", "portable")))
+            precision = str(entry.get("precision", FULL))
+            kept = tuple(str(module) for module in entry.get("kept", ()))
+            key = (used, int(entry["opset"]), str(entry.get("target", "portable")), precision, kept)
             same = found.get(key, Recipe(*key, frozenset(), {}))
             files = {**same.files, part: str(entry["file"])}
             found[key] = Recipe(*key, same.rules | frozenset(entry["rules"]), files)
@@ -106,7 +112,8 @@ def open_recipe(recipe: Recipe, located: Located, plugins: Plugins, stack: ExitS
             "give its plugin by --enable, or its directory by --rules",
         )
     fired = [rule for rule in in_order(plugins.rules) if rule.__name__ in recipe.rules]
-    options = Options(recipe.opset, recipe.target, fired, plugins.target(recipe.target).domains)
+    domains, keep = plugins.target(recipe.target).domains, Keep(recipe.kept)
+    options = Options(recipe.opset, recipe.target, fired, domains, recipe.precision, keep)
     labels: dict[Checkpoint, str] = {}
     inputs = Inputs(plugins.frontends)
     for label in sorted(recipe.checkpoints):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from vampconv.verify.bounds import Bounds
+
 
 class Verdict(StrEnum):
     """How far a value is from the truth: within its bound, within four times of it, or beyond."""
@@ -177,13 +179,14 @@ class Sound:
 
 @dataclass(frozen=True)
 class LoopCheck:
-    """A sampling loop against the loop in float64 around the reference."""
+    """A sampling loop against the loop in float64 around the reference, or a whole graph against its parts."""
 
     file: str
     tokens: int
     """How many were compared."""
     wrong: int
     problem: str = ""
+    against: str = "as in float64"
 
 
 @dataclass
@@ -205,14 +208,33 @@ class PartResult:
     """Of the worst values: mean relative error by [time, feature] cell."""
     problems: list[str] = field(default_factory=list)
     """Failures that belong to no single value: coverage, outputs that change when tapped, real flips."""
+    bounds: Bounds | None = None
+    """What holds of a part in another precision than float32, where a token that differs is no failure by itself."""
     seconds: float = 0.0
     taps_agree: bool | None = None
     """Whether the tapped run's outputs equal the shipped session's bit for bit; None where nobody looked."""
 
+    def beyond(self) -> list[str]:
+        """What is wrong with the choice of tokens."""
+        found, bounds = self.tokens, self.bounds
+        if found is None:
+            return []
+        if bounds is None:
+            return [f"{found.real:,} token{'s' * (found.real != 1)} REAL"] if found.real else []
+        wrong = []
+        if found.real > bounds.flips(found.positions):
+            agreement = 1 - found.real / found.positions
+            told = f"{agreement:.1%} of {found.positions} tokens agree"
+            wrong.append(f"{told}, and {bounds.agreement:.0%} must in {bounds.precision}")
+        if found.kl is None or not found.kl <= bounds.divergence:
+            told = f"the distributions diverge by {found.kl} nats"
+            wrong.append(f"{told}, and {bounds.divergence} is the most in {bounds.precision}")
+        return wrong
+
     @property
     def verdict(self) -> Verdict:
         unsure = self.coverage is not None and self.coverage.unaccounted
-        flipped = self.tokens is not None and self.tokens.real
+        flipped = self.beyond()
         if (
             self.problems
             or self.faults

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -14,12 +15,17 @@ from torch import Tensor, nn
 
 from vampconv.verify.anchors import Anchors
 from vampconv.verify.evaluation import Evaluator, MissingValueError, UnknownOperatorError
+from vampconv.verify.levels import Levels
 from vampconv.verify.subjects import Feeds, Subject
 from vampconv.verify.truth import Record, arranged, recording
 
 Array = NDArray[Any]
 FAILURES = (MissingValueError, UnknownOperatorError, RuntimeError, IndexError, ValueError, TypeError)
 """What the evaluation of a broken graph may raise."""
+
+
+JUDGED = frozenset({"encoder"})
+"""Names of values, beside the outputs, that chosen codes are judged by."""
 
 
 @dataclass
@@ -41,10 +47,27 @@ class Reference:
     dtype: torch.dtype
     remembers: bool = False
     _runs: dict[bytes, Record] = field(default_factory=dict)
+    _ahead: Future[nn.Module] | None = None
 
     @cached_property
     def model(self) -> nn.Module:
-        return self.subject.build(self.dtype)
+        return self.subject.build(self.dtype) if self._ahead is None else self._ahead.result()
+
+    def build_ahead(self) -> None:
+        """Begin to build the model while other things are done."""
+        if self._ahead is None and "model" not in vars(self):
+            pool = ThreadPoolExecutor(1)
+            self._ahead = pool.submit(self.subject.build, self.dtype)
+            pool.shutdown(wait=False)
+
+    def watch(self, feeds: Feeds, outputs: Sequence[Array], see: Callable[[str, Tensor], None]) -> Record:
+        """Show `see` the values of a run when they are made; those that judge its codes, and the outputs, are kept."""
+        with recording(self.model, JUDGED, see) as record:
+            found = self.subject.run(self.model, feeds, outputs)
+            record.give(found)
+        for name, tensor in found.items():
+            see(name, tensor)
+        return record
 
     def run(self, kept: frozenset[str], feeds: Feeds, outputs: Sequence[Array]) -> Record:
         """The values of a run, those named in `kept` and the outputs."""
@@ -87,13 +110,8 @@ class Side:
         self.record, self.known = Record(), dict[str, Tensor]()
         self._again: Callable[[], None] | None = None
 
-    def forget(self, but: Collection[str] = ()) -> None:
-        """Free what is known of the case but for some values of the record; `recall` brings it back."""
-        kept = {name: x for name, x in self.record.values.items() if name in but}
-        self.record, self.known = Record(values=kept), {}
-
     def recall(self) -> None:
-        """Run the case again if it was forgotten."""
+        """Keep the values of a case whose errors alone were taken, by running it again."""
         if not self.known and self._again is not None:
             self._again()
 
@@ -101,13 +119,49 @@ class Side:
         """Go to a case; `outputs` are those of ONNX Runtime."""
         self._again = partial(self.run, anchors, feeds, outputs)
         self.record, self.known = Record(), {}
-        self.record = self.reference.run(anchors.wanted | {"encoder"}, feeds, outputs)
+        self.record = self.reference.run(anchors.wanted | JUDGED, feeds, outputs)
         dtype, given = self.reference.dtype, {name: torch.from_numpy(array) for name, array in feeds.items()}
         self.known = {name: x.to(dtype) if x.is_floating_point() else x for name, x in given.items()}
         for value, names in anchors.anchored.items():
             name, order = names[0]
             if name in self.record.values:
                 self.known[value] = arranged(self.record.values[name], order)
+
+    def errors(
+        self, anchors: Anchors, feeds: Feeds, outputs: Sequence[Array], truth: Mapping[str, Tensor]
+    ) -> dict[str, float]:
+        """Go to a case, and take the relative error of each value of the graph that the reference has.
+
+        Each is taken when the value is made, so that few are held at a time; `recall` brings the others back.
+
+        Parameters
+        ----------
+        anchors
+            Of the graph.
+        feeds, outputs
+            Inputs, and the outputs of ONNX Runtime.
+        truth
+            What the other side knows.
+
+        """
+        if self.reference.remembers:
+            self.run(anchors, feeds, outputs)
+            levels = Levels(truth)
+            for name, tensor in self.known.items():
+                levels.see(name, tensor)
+            return levels.taken()
+        self._again, self.known = partial(self.run, anchors, feeds, outputs), {}
+        places: dict[str, list[tuple[str, str]]] = {}
+        for value, names in anchors.anchored.items():
+            places.setdefault(names[0][0], []).append((value, names[0][1]))
+        levels = Levels(truth)
+
+        def see(name: str, tensor: Tensor) -> None:
+            for value, order in places.get(name, ()):
+                levels.see(value, arranged(tensor, order))
+
+        self.record = self.reference.watch(feeds, outputs, see)
+        return levels.taken()
 
     def values(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Values of the graph, those that the reference has as they are there."""

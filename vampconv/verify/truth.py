@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,10 +27,13 @@ class Record:
         Paths of the modules that were called and put out a tensor, in the order in which they ended.
     kept
         Names of values to keep, apart from other names for the same tensors; None keeps all.
+    see
+        Shown every value by its name when it is made, kept or not.
 
     """
 
     kept: frozenset[str] | None = None
+    see: Callable[[str, Tensor], None] | None = None
     values: dict[str, Tensor] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     same: dict[str, str] = field(default_factory=dict)
@@ -54,6 +57,8 @@ class Record:
             self.values[name] = tensor if known is None else known
 
     def _put(self, name: str, tensor: Tensor) -> None:
+        if self.see is not None:
+            self.see(name, tensor)
         known = self._known(tensor)
         if self.kept is None or name in self.kept or known is not None:
             self.values[name] = self.spill.keep(tensor) if known is None else known
@@ -79,9 +84,11 @@ class Record:
 
 
 @contextmanager
-def recording(model: nn.Module, kept: frozenset[str] | None = None) -> Iterator[Record]:
+def recording(
+    model: nn.Module, kept: frozenset[str] | None = None, see: Callable[[str, Tensor], None] | None = None
+) -> Iterator[Record]:
     """Within the context, calls of the model's modules fill a `Record`; the model itself is not among them."""
-    record = Record(kept)
+    record = Record(kept, see)
     with ExitStack() as hooks, torch.inference_mode():
         for path, module in model.named_modules():
             if path:

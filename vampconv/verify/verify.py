@@ -21,10 +21,12 @@ from vampconv.errors import UsageError, VerificationError
 from vampconv.model_files import check_bundled
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.runtime.bundle import find_bundle
+from vampconv.verify.accuracy import write_accuracy
 from vampconv.verify.bisect import Bisection, find_causes
+from vampconv.verify.bounds import bounds_of
 from vampconv.verify.layers import PartVerifier
 from vampconv.verify.locate import find_checkpoints, hash_files
-from vampconv.verify.loops import LoopVerifier
+from vampconv.verify.loops import LoopVerifier, Shipped
 from vampconv.verify.needs import require_plugins
 from vampconv.verify.recipe import open_recipe, recipes
 from vampconv.verify.report.summary import failures
@@ -32,6 +34,7 @@ from vampconv.verify.result import Case, PartResult, Verdict, Verification
 from vampconv.verify.side import References
 from vampconv.verify.subjects import Subject
 from vampconv.verify.weights import check_weights
+from vampconv.verify.whole import check_whole
 
 LENGTHS = (1, 13, 100)
 BATCHES = (1, 2)
@@ -134,7 +137,6 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         located = find_checkpoints(manifest, bundle, request.against, plugins.frontends)
         hashes, problems = hashing.result()
     problems += [*located.problems, *differences]
-    weights = check_weights(bundle, manifest, located, plugins)
     total, done = len(cases) * len(manifest["models"]), 0
 
     def count(more: int) -> None:
@@ -143,34 +145,34 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         advance(done, total)
 
     results: dict[str, PartResult] = {}
-    for recipe in recipes(manifest):
-        with ExitStack() as stack:
-            opened = open_recipe(recipe, located, plugins, stack)
-            drafts = {d.part: d for d in make_drafts(opened.inputs, stack)[0]}
-            subjects = {s.part: s for s in find_subjects(opened.inputs, plugins)}
-            for part, file in recipe.files.items():
-                if part not in subjects:
-                    problems.append(f"{part} cannot be verified: its checkpoints make no such part")
-                    continue
-                verifier = PartVerifier(
-                    References(subjects[part]),
-                    bundle / file,
-                    layerwise=request.layerwise or request.bisect,
-                    threads=request.threads,
-                    advance=count,
-                )
-                results[part] = verifier.run(cases)
-                results[part].weights = weights.get(part, [])
-                around = {n: loop for n, loop in manifest["loops"].items() if loop["of"] == part}
-                references = verifier.references
-                checker = LoopVerifier(bundle, references.exact, request.threads, references.near)
-                results[part].loops = list(checker.run(around))
-                if part == "decoder" and request.audio is not None:
-                    from vampconv.verify.listening import listen  # scipy takes a second to import
-
-                    listen(request.audio, verifier.references, bundle, results, request.audio_directory)
-                if request.bisect:
-                    find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
+    with ThreadPoolExecutor(1) as pool:
+        weights = pool.submit(check_weights, bundle, manifest, located, plugins)
+        for recipe in recipes(manifest):
+            with ExitStack() as stack:
+                opened = open_recipe(recipe, located, plugins, stack)
+                drafts = {d.part: d for d in make_drafts(opened.inputs, stack)[0]}
+                subjects = {s.part: s for s in find_subjects(opened.inputs, plugins)}
+                for part, file in recipe.files.items():
+                    if part not in subjects:
+                        problems.append(f"{part} cannot be verified: its checkpoints make no such part")
+                        continue
+                    verifier = PartVerifier(
+                        References(subjects[part]),
+                        bundle / file,
+                        bounds=bounds_of(recipe.precision),
+                        precise=[r.__name__ for r in opened.options.rules if r.precision == recipe.precision],
+                        layerwise=request.layerwise or request.bisect,
+                        threads=request.threads,
+                        advance=count,
+                    )
+                    results[part] = verifier.run(cases)
+                    _check_around(verifier, bundle, manifest, request, results)
+                    if request.bisect:
+                        find_causes(verifier, Bisection(drafts[part], opened.options), request.repros)
+        for part in results:
+            results[part].weights = weights.result().get(part, [])
+    if "decoder" in results:  # the last part of a whole graph
+        results["decoder"].loops += check_whole(bundle, manifest, request.threads)
     if request.audio is not None and "decoder" not in results:
         raise UsageError("--audio needs a bundle with encoder and decoder", "convert the codec as well")
     return Verification(
@@ -182,6 +184,29 @@ def verify(request: Request, advance: Advance = lambda _done, _total: None) -> V
         manifest["checkpoints"],
         time.perf_counter() - start,
     )
+
+
+def _check_around(
+    verifier: PartVerifier,
+    bundle: Path,
+    manifest: dict[str, Any],
+    request: Request,
+    results: dict[str, PartResult],
+) -> None:
+    """Check what is made of a part: the loop graphs around it, and sound."""
+    part, references = verifier.result.part, verifier.references
+    around = {name: loop for name, loop in manifest["loops"].items() if loop["of"] == part}
+    exact, near, threads = references.exact, references.near, request.threads
+    if around and results[part].bounds is not None:
+        shipped = Shipped(bundle / manifest["models"][part]["file"], threads)
+        checker = LoopVerifier(bundle, exact, threads, shipped=shipped)
+    else:
+        checker = LoopVerifier(bundle, exact, threads, near)
+    results[part].loops = list(checker.run(around))
+    if part == "decoder" and request.audio is not None:
+        from vampconv.verify.listening import listen  # scipy takes a second to import
+
+        listen(request.audio, references, bundle, results, request.audio_directory)
 
 
 def quick(
@@ -217,6 +242,7 @@ def quick(
             f"the converted model is wrong: {failure.part} {failure.where}: {failure.message}",
             "nothing was written; please report this",
         )
+    write_accuracy(found, bundle)
 
 
 def _only(parts: Sequence[str] | None, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -139,3 +139,10 @@ def test_without_the_library(tmp_path, audio, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(InputOutputError, match="pip install soundfile"):
         read_audio(tmp_path / "a.wav")
+
+
+def test_paths_may_be_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_wav("out.wav", np.ones(5, np.float32), 8000)
+    audio, rate = read_audio("out.wav")
+    assert (audio.tolist(), rate) == ([[1.0] * 5], 8000)

@@ -61,7 +61,7 @@ def test_sizes(vampnet, part, batch, time, steps):
 class Silent:
     """A model of one codebook whose logits are all zero; it counts how many tokens it finds masked."""
 
-    n_codebooks, n_conditioning_codebooks, n_predict, mask_token = 1, 0, 1, 8
+    n_codebooks, n_conditioning_codebooks, n_predict, mask_token, threads = 1, 0, 1, 8, 1
 
     def __init__(self) -> None:
         self.asked = []
@@ -115,7 +115,7 @@ def test_noise_levels_reach_a_model_of_the_film_era(model):
     seen = []
 
     class Spy:
-        n_conditioning_codebooks, n_predict, mask_token = 0, film.n_predict, film.mask_token
+        n_conditioning_codebooks, n_predict, mask_token, threads = 0, film.n_predict, film.mask_token, 1
 
         def __call__(self, codes, noise_level, controls):
             seen.append(noise_level)

@@ -79,13 +79,20 @@ def test_each_step_from_the_recorded_ones_before(run, relative):
 def test_a_whole_run(run, monkeypatch):
     archive, model, options = run
     seen, told = [], []
-    monkeypatch.setattr(loop, "draw", lambda *given: seen.append(draw(*given)) or seen[-1])
+
+    def drawn(*given):
+        found = draw(*given)
+        seen.append((found[0], given[3]))
+        return found
+
+    monkeypatch.setattr(loop, "draw", drawn)
     noise = generation(archive, "step", 0, options.sampling_steps)
     mask = archive["mask"].astype(bool)
     codes = archive["codes"].copy()
     found = generate(model, codes, mask, noise, options, on_step=lambda *done: told.append(done))
-    for step, (tokens, _) in enumerate(seen):
-        np.testing.assert_array_equal(tokens, archive[f"step{step}/sampled"])
+    for step, (tokens, masked) in enumerate(seen):
+        assert masked.any()
+        np.testing.assert_array_equal(tokens[masked], archive[f"step{step}/sampled"][masked])
     np.testing.assert_array_equal(found, archive["output"], strict=True)
     assert told == [(step + 1, options.sampling_steps) for step in range(options.sampling_steps)]
     np.testing.assert_array_equal(codes, archive["codes"])

@@ -133,3 +133,19 @@ def test_logits_that_are_not_finite_are_refused(value, exponential):
     logits[0, 1, 3] = value
     with pytest.raises(BadInputError, match="not finite"):
         draw(logits, exponential, Sampling())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rows_that_are_not_masked_are_not_looked_at(share, workers):
+    """Be they NaN; the others have the tokens that they have in the whole, whatever the number of threads."""
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(2, AT_ONCE // 64, 64)).astype(np.float32)
+    noise = Noise(5)
+    whole, chances = draw(logits.copy(), noise.exponential(1, *logits.shape), Sampling(top_p=0.8))
+    masked = random.random(logits.shape[:2]) < share
+    logits[~masked] = np.nan
+    given = noise.exponential_rows(1, *logits.shape[1:])
+    tokens, probabilities = draw(logits, given, Sampling(top_p=0.8), masked, workers)
+    np.testing.assert_array_equal(tokens, np.where(masked, whole, 0))
+    np.testing.assert_array_equal(probabilities, np.where(masked, chances, np.float32(0)))

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.io import wavfile
 
 from vampconv.errors import BadInputError, InputOutputError
+from vampconv.files.outputs import outputs
 from vampconv.regular import open_regular
 
 Array = np.ndarray[Any, Any]
@@ -24,13 +25,13 @@ MOST_CHANNELS = 255
 """Beyond this, channels and samples are surely interchanged."""
 
 
-def write_wav(path: Path, audio: Array, sample_rate: int) -> None:
+def write_wav(path: Path | str, audio: Array, sample_rate: int) -> None:
     """Write a WAV file of 32-bit floats, which no value is rounded or clipped for.
 
     Parameters
     ----------
     path
-        The file; one that is there is replaced.
+        The file; one that is there is replaced, once all of it is written.
     audio
         Float [channels, samples] or [samples].
     sample_rate
@@ -50,16 +51,18 @@ def write_wav(path: Path, audio: Array, sample_rate: int) -> None:
             f"audio of shape {list(np.shape(audio))} at {sample_rate} Hz cannot be written to {path}",
             "give [channels, samples] and a positive rate",
         )
+    path = Path(path)
     _check_content(samples, path)
     content = io.BytesIO()
     try:
         wavfile.write(content, sample_rate, np.ascontiguousarray(samples.T))
-        path.write_bytes(content.getbuffer())
-    except (OSError, ValueError) as error:  # a ValueError says that it is more than a WAV file can hold
-        raise InputOutputError(f"{path} cannot be written: {error}", "choose another place") from error
+    except ValueError as error:  # it is more than a WAV file can hold
+        raise InputOutputError(f"{path} cannot be written: {error}", "write less of it") from error
+    with outputs([path], force=True) as files:
+        files.write(path, content.getvalue())
 
 
-def read_audio(path: Path) -> tuple[Array, int]:
+def read_audio(path: Path | str) -> tuple[Array, int]:
     """Read a file of any format that libsndfile knows: WAV, FLAC, MP3, Ogg, AIFF and more.
 
     A WAV or AIFF file that is cut short is read as far as it goes, as players do.
@@ -79,7 +82,7 @@ def read_audio(path: Path) -> tuple[Array, int]:
         If it cannot be read, or the library that reads audio is not there.
 
     """
-    file = AudioFile(path)
+    file = AudioFile(Path(path))
     audio = np.concatenate(list(file.blocks()), axis=-1)
     return audio, file.sample_rate
 

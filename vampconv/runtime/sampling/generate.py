@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from vampconv.noise import Noise
 from vampconv.runtime.controls import Controls
 from vampconv.runtime.sampling.guidance import guided
 from vampconv.runtime.sampling.noise import GenerationNoise
 from vampconv.runtime.sampling.options import Sampling
 from vampconv.runtime.sampling.remask import remask
 from vampconv.runtime.sampling.schedule import noise_level, to_mask
-from vampconv.runtime.sampling.tokens import draw
+from vampconv.runtime.sampling.tokens import DrawsOfRows, draw
 from vampconv.runtime.transformer import Transformer
 
 Codes = NDArray[np.int64]
@@ -61,9 +62,9 @@ def generate(
     for step in range(steps):
         logits = guided(model, shown, noise_level(step, steps), controls, options.cfg_scale)
         batch, rows, vocab = logits.shape
-        draws = noise.exponential(step, batch, rows, vocab) if options.samples(step) else None
-        drawn, probabilities = draw(logits, draws, options)
+        draws = _exponential(noise, step, (batch, rows, vocab)) if options.samples(step) else None
         masked = known == model.mask_token
+        drawn, probabilities = draw(logits, draws, options, masked, model.threads)
         tokens = np.where(masked, drawn, known)
         if step < steps - 1:
             again = remask(
@@ -78,6 +79,16 @@ def generate(
         if on_step is not None:
             on_step(step + 1, steps)
     return np.concatenate((codes[:, :fixed], _unflat(tokens, model.n_predict)), axis=1)
+
+
+def _exponential(
+    noise: GenerationNoise, step: int, shape: tuple[int, int, int]
+) -> NDArray[np.float32] | DrawsOfRows:
+    """The draws of a step; those of a seed are made for the rows that need some, and no others."""
+    batch, rows, vocab = shape
+    if isinstance(noise, Noise):
+        return noise.exponential_rows(step, rows, vocab)
+    return noise.exponential(step, batch, rows, vocab)
 
 
 def _flat(codes: Codes) -> Codes:

@@ -16,11 +16,13 @@ from vampconv.dialect import DOMAIN, OPS
 from vampconv.errors import VerificationError
 from vampconv.verify.evaluation import (
     constants,
+    contrib,
     elementwise,
     indexing,
     layer,
     layout,
     product,
+    quantized,
     reduction,
 )
 from vampconv.verify.evaluation.constants import read_attributes
@@ -35,6 +37,7 @@ OPERATORS: Mapping[str, Operator] = {
     **layer.OPERATORS,
     **layout.OPERATORS,
     **product.OPERATORS,
+    **quantized.OPERATORS,
     **reduction.OPERATORS,
 }
 """By op type, as they are from opset 17 on."""
@@ -101,6 +104,8 @@ def run_node(node: onnx.NodeProto, inputs: Sequence[Tensor | None], working: tor
 
 
 def _operator(node: onnx.NodeProto) -> Operator | None:
+    if node.domain == contrib.DOMAIN:
+        return contrib.OPERATORS.get(node.op_type)
     return OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
 
 

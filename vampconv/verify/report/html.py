@@ -21,20 +21,8 @@ TEMPLATE = "report.html.j2"
 AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
 
 
-def write_html(verification: Verification, path: Path) -> None:
-    """Write the page; sounds are referred to by names relative to it.
-
-    Raises
-    ------
-    InputOutputError
-        If the file cannot be written.
-
-    """
-    text.write_file(path, as_html(verification, path.parent))
-
-
 def as_html(verification: Verification, directory: Path = Path()) -> str:
-    """The page, as it lies in this directory."""
+    """The page, as it lies in this directory; sounds are referred to by names relative to it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from vampconv.verify.report.summary import part_verdict, verdict
-from vampconv.verify.report.text import write_file
 from vampconv.verify.result import Comparison, Coverage, PartResult, Verification
 
 FORMAT = 1
@@ -28,16 +27,9 @@ def as_json(verification: Verification) -> dict[str, Any]:
     return {"format": FORMAT, **_value(verification)}
 
 
-def write_json(verification: Verification, path: Path) -> None:
-    """Write the JSON report.
-
-    Raises
-    ------
-    InputOutputError
-        If the file cannot be written.
-
-    """
-    write_file(path, json.dumps(as_json(verification), allow_nan=False) + "\n")
+def json_text(verification: Verification) -> str:
+    """The JSON report."""
+    return json.dumps(as_json(verification), allow_nan=False) + "\n"
 
 
 def _value(value: object) -> Any:

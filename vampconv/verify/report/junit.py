@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from vampconv.verify.report.summary import (
@@ -20,7 +19,7 @@ from vampconv.verify.report.summary import (
     tell_tokens,
     where,
 )
-from vampconv.verify.report.text import count, plain, write_file
+from vampconv.verify.report.text import count, plain
 from vampconv.verify.result import Comparison, PartResult, Verdict, Verification
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -37,17 +36,11 @@ class Test:
     skipped: bool = False
 
 
-def write_junit(verification: Verification, path: Path) -> None:
-    """Write one testsuite for the bundle and one for each part.
+def as_junit(verification: Verification) -> str:
+    """One testsuite for the bundle and one for each part.
 
     A part has a testcase for each module, which tells of its worst comparison, and one each for problems,
     coverage, tokens, weights, taps, non-finite values and faults, so far as they were looked at.
-
-    Raises
-    ------
-    InputOutputError
-        If the file cannot be written.
-
     """
     empty = [] if verification.parts else ["nothing was verified"]
     bundle = _suite("bundle", [Test("problems", [*verification.problems, *empty])], 0.0)
@@ -63,7 +56,7 @@ def write_junit(verification: Verification, path: Path) -> None:
     ET.indent(root)
     buffer = BytesIO()
     ET.ElementTree(root).write(buffer, encoding="utf-8", xml_declaration=True)
-    write_file(path, buffer.getvalue().decode() + "\n")
+    return buffer.getvalue().decode() + "\n"
 
 
 def _tests(part: PartResult) -> Iterator[Test]:

@@ -99,6 +99,13 @@ def tell_tokens(t: Tokens) -> str:
     return told if t.kl is None else f"{told}; Kullback-Leibler divergence {number(t.kl)} nats"
 
 
+def tell_accuracy(t: Tokens) -> str:
+    """How near the distributions are, in one line."""
+    agreement = (t.equal + t.ties) / t.positions
+    told = f"{agreement:.2%} of {count(t.positions, 'token')} agree"
+    return told if t.kl is None else f"{told}, mean divergence {number(t.kl)} nats"
+
+
 def tell_coverage(c: Coverage) -> str:
     """Coverage in one line."""
     return (
@@ -182,7 +189,7 @@ def aspects(part: PartResult) -> dict[str, list[str] | None]:
     weights = [w for w in part.weights if w.verdict is Verdict.FAIL]
     return {
         "coverage": [f"unaccounted for: {shortened(lost)}"] * bool(lost) if coverage else None,
-        "tokens": [f"{count(tokens.real, 'token')} REAL"] * bool(tokens.real) if tokens else None,
+        "tokens": part.beyond() if tokens else None,
         "weights": [f"{w.file}:{w.name}: {tell_weight(w)}" for w in weights] if part.weights else None,
         "loops": [f"{x.file}: {x.problem}" for x in part.loops if x.problem] if part.loops else None,
         "taps": None if part.taps_agree is None else ["outputs change when tapped"] * (not part.taps_agree),

@@ -24,9 +24,13 @@ def show(console: Console, verification: Verification, *, layerwise: bool = Fals
     for part in verification.parts:
         _show_extremes(console, part)
         _show_sounds(console, part)
-    for loop in (loop for part in verification.parts for loop in part.loops):
-        told = f"{loop.tokens - loop.wrong:,} of {count(loop.tokens, 'token')} as in float64"
-        _line(console, f"{_plain(loop.file)}: {told}")
+    for part in verification.parts:
+        if part.bounds is not None and part.tokens is not None:
+            told = f"{part.bounds.precision}: {summary.tell_accuracy(part.tokens)}"
+            _line(console, _plain(f"{part.part} in {told}"))
+        for loop in part.loops:
+            told = f"{loop.tokens - loop.wrong:,} of {count(loop.tokens, 'token')} {loop.against}"
+            _line(console, f"{_plain(loop.file)}: {told}")
     _show_failures(console, verification)
     final = summary.verdict(verification)
     _line(console, f"{_verdict(final)}: {escape(summary.headline(verification))}")

@@ -1,12 +1,9 @@
-"""How numbers, indices and names are written, and how a report is put into its file."""
+"""How numbers, indices and names are written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-
-from vampconv.errors import InputOutputError
 
 
 def plain(text: object) -> str:
@@ -43,19 +40,3 @@ def index(position: Sequence[int]) -> str:
 def count(amount: int, noun: str) -> str:
     """``1 value``, ``3,012 values``."""
     return f"{amount:,} {noun}{'s' * (amount != 1)}"
-
-
-def write_file(path: Path, content: str) -> None:
-    """Write a report.
-
-    Raises
-    ------
-    InputOutputError
-        If the file cannot be written.
-
-    """
-    try:
-        path.write_text(content, encoding="utf-8", newline="\n")
-    except OSError as error:
-        told = error.strerror or str(error)
-        raise InputOutputError(f"{path} cannot be written: {told}", "choose another place") from error

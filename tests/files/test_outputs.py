@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from vampconv.errors import InputOutputError, UsageError
-from vampconv.play import staging
-from vampconv.play.outputs import numbered, outputs
+from vampconv.files import claims as staging
+from vampconv.files import disk
+from vampconv.files import outputs as outputs_module
+from vampconv.files.outputs import numbered, outputs
 
 COMMAND = [sys.executable, "-m", "vampconv", "vamp", "in.wav", "-o", "o.wav", "--steps", "1", "--seed", "0"]
 
@@ -208,3 +211,131 @@ def test_through_a_link_the_file_itself_is_replaced(tmp_path):
 def test_numbers_in_names(tmp_path):
     assert [p.name for p in numbered(tmp_path / "x.wav", 1)] == ["x.wav"]
     assert [p.name for p in numbered(tmp_path / "x.wav", 10)][::9] == ["x-01.wav", "x-10.wav"]
+
+
+def plan_of_a_dead_writer(place, *, written, plan):
+    """What a writer leaves that was killed when all was written, and what it was about to do was written down."""
+    claim = staging.claim(place)
+    for name in written:
+        claim.staged(name).write_text(f"new {name}")
+    claim.resolve(plan)
+    os.close(claim.descriptor)
+    return claim
+
+
+def test_what_a_dead_writer_began_is_finished(tmp_path):
+    for name in ("a", "c", "gone"):
+        (tmp_path / name).write_text(f"old {name}")
+    plan = staging.Plan(replaced=["a", "b"], fresh=["c", "d"], dropped=["gone"])
+    plan_of_a_dead_writer(tmp_path, written=["a", "c", "d"], plan=plan)  # b is in place already
+    (tmp_path / "b").write_text("new b")
+    write(tmp_path, "e")
+    assert names(tmp_path) == ["a", "b", "c", "d", "e"]
+    assert [(tmp_path / n).read_text() for n in "abcd"] == ["new a", "new b", "old c", "new d"]
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/a", "", ".", "..", 7])
+def test_a_plan_stays_in_its_directory(tmp_path, name):
+    (tmp_path / "a").write_text("mine")
+    place = tmp_path / "there"
+    place.mkdir()
+    for plan in (staging.Plan([name]), staging.Plan(["b"], dropped=[name])):
+        plan_of_a_dead_writer(place, written=["b"], plan=plan)
+    staging.sweep(place)
+    assert names(place) == []
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"[[],[]", b"{}", b"7", b"[1,2,3]", b"[" * 100_000])
+def test_a_plan_that_was_not_written_to_its_end_is_none(tmp_path, content):
+    (tmp_path / "a").write_text("old a")
+    claim = plan_of_a_dead_writer(tmp_path, written=["a"], plan=staging.Plan(["a"]))
+    (tmp_path / f".vamp-{claim.token}.lock").write_bytes(content)
+    staging.sweep(tmp_path)
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "old a"
+
+
+def test_a_plan_of_another_user_is_not_followed(tmp_path, monkeypatch):
+    """In a directory that all write to, anyone can leave one."""
+    (tmp_path / "a").write_text("old a")
+    plan_of_a_dead_writer(tmp_path, written=["a"], plan=staging.Plan(["a"]))
+    monkeypatch.setattr(staging.os, "geteuid", lambda: 12345)
+    staging.sweep(tmp_path)
+    assert (tmp_path / "a").read_text() == "old a"
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_what_fails_half_way_is_taken_back(tmp_path, monkeypatch, nth, links):
+    """The n-th file of three cannot be put in place; of them two are replaced, and the last is new."""
+    for name in "ab":
+        (tmp_path / name).write_text(f"old {name}")
+    plain, calls = outputs_module.put, []
+
+    def fails(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == nth:
+            raise OSError(5, "Input/output error")
+        plain(*arguments, **options)
+
+    def none(*_arguments, **_options):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(outputs_module, "put", fails)
+    if not links:
+        monkeypatch.setattr(os, "link", none)
+    with pytest.raises(InputOutputError, match=f"{'abc'[nth - 1]} cannot be written: Input/output error"):
+        write(tmp_path, "a", "b", "c", force=True)
+    assert names(tmp_path) == ["a", "b"]
+    assert [(tmp_path / n).read_text() for n in "ab"] == ["old a", "old b"]
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputOutputError, match="it is a device or a pipe"):
+        write(tmp_path, "pipe", force=True)
+    with (
+        pytest.raises(InputOutputError, match="it is a device or a pipe"),
+        outputs([Path("/dev/null")], force=True),
+    ):
+        pytest.fail("/dev/null would be replaced")
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_room_is_looked_for_first(tmp_path, monkeypatch):
+    with outputs([tmp_path / "a"], force=False) as found:
+        found.require_room(1000, 1000)
+        with pytest.raises(InputOutputError, match=r"are needed in .* are free; free some space"):
+            found.require_room(1 << 60, 0)
+        monkeypatch.setattr(disk.resource, "getrlimit", lambda _: (1000, 1000))
+        found.require_room(1001, 1000)
+        with pytest.raises(InputOutputError, match=r"are allowed; raise the file size limit"):
+            found.require_room(1001, 1001)
+
+
+def test_what_cannot_be_removed_goes_with_the_next_run(tmp_path, monkeypatch):
+    """The old file and the dropped one; the lock that tells of them stays until then."""
+    for name in ("a", "gone"):
+        (tmp_path / name).write_text(f"old {name}")
+    with outputs([tmp_path / "a"], force=True) as found:
+        found.write(tmp_path / "a", b"new a")
+        found.drop(tmp_path / "gone")
+        plain, unlink = found.place, Path.unlink
+
+        def fails(path, missing_ok=False):
+            if path.name.startswith(".vamp-"):
+                return unlink(path, missing_ok)
+            raise OSError(5, "Input/output error")
+
+        def then_fail():
+            plain()
+            monkeypatch.setattr(Path, "unlink", fails)
+
+        monkeypatch.setattr(found, "place", then_fail)
+    monkeypatch.undo()
+    assert (tmp_path / "a").read_text() == "new a"
+    assert len(names(tmp_path)) == 4  # a, its old self, gone, the lock
+    write(tmp_path, "b")
+    assert names(tmp_path) == ["a", "b"]
+    assert (tmp_path / "a").read_text() == "new a"
