@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import onnx
 import onnx_ir as ir
 
-from vampconv.errors import BadInputError, InputOutputError, UsageError, VampconvError
+from vampconv.errors import BadInputError, InputOutputError, UsageError
 from vampconv.files.outputs import Outputs, unwritable
 from vampconv.model_files import external_tensors
 from vampconv.optimize.source import read
@@ -41,7 +41,7 @@ def write_model(model: ir.Model, path: Path, files: Outputs, *, external: bool) 
     weights = [v.const_value for v in model.graph.initializers.values() if v.const_value is not None]
     separate = external or sum(t.nbytes for t in weights) >= LARGE
     if not separate:
-        files.write(path, _serialized(model, path))
+        files.write(path, ir.to_proto(model).SerializeToString(deterministic=True))
         return _names(path, files)
     data = _free_name(path)
     with _explained(path), files.stage(path.parent / data, fresh=True).open("wb") as beside:
@@ -49,13 +49,8 @@ def write_model(model: ir.Model, path: Path, files: Outputs, *, external: bool) 
             tensor = value.const_value
             if tensor is not None and _goes_beside(tensor):
                 value.const_value = _moved(tensor, beside, path.parent / data)
-    files.write(path, _serialized(model, path))
+    files.write(path, ir.to_proto(model).SerializeToString(deterministic=True))
     return _names(path, files)
-
-
-def _serialized(model: ir.Model, path: Path) -> bytes:
-    with _explained(path):
-        return ir.to_proto(model).SerializeToString(deterministic=True)
 
 
 def _goes_beside(tensor: ir.TensorProtocol) -> bool:
@@ -131,12 +126,6 @@ def _free_name(path: Path) -> str:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except ir.serde.SerdeError as error:
-        # A weight that cannot be read is told of as such, not as what the library was about to do.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, VampconvError):
-            cause = cause.__cause__
-        raise (cause or error) from None
     except OSError as error:
         raise unwritable(path, error) from error
 

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from vampconv.errors import BadInputError
+from vampconv.errors import BadInputError, VampconvError
 from vampconv.model_files import LONGEST_MODEL, all_tensors
 from vampconv.regular import open_regular, read_regular
 
@@ -163,3 +163,11 @@ def _lazy(tensor: ir.ExternalTensor, directory: Path) -> ir.LazyTensor:
     lazy = ir.LazyTensor(load, tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string)
     lazy.metadata_props.update(tensor.metadata_props)
     return lazy
+
+
+def reason_of(error: ir.serde.SerdeError) -> Exception:
+    """What was wrong with a weight that the library was about to serialise, or the library's own error."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, VampconvError):
+        reason = reason.__cause__
+    return reason or error
