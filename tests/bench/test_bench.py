@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from vampconv.bench.as_json import SCHEMA, as_json
-from vampconv.bench.bench import Request, bench
+from vampconv.bench.bench import Request, bench, busy
 from vampconv.bench.checkpoints import Size
 from vampconv.bench.process import ContestantError
 
@@ -32,19 +32,32 @@ def test_models_with_random_weights(tmp_path):
     """All contestants run, and agree; nothing is left of it."""
     told = []
     request = Request(
-        size=TINY, parts=("convert", "coarse"), seconds=0.5, rounds=1, threads=1, directory=tmp_path
+        size=TINY,
+        against=("reference", "exporter", "exporter-int8"),
+        parts=("convert", "coarse"),
+        seconds=0.5,
+        rounds=1,
+        threads=1,
+        directory=tmp_path,
     )
     found = bench(request, told.append)
     assert list(tmp_path.iterdir()) == []
     contests = checked(json.loads(json.dumps(as_json(found))))
     assert list(contests["convert"]) == [("cp", None), ("ours", "fp32"), ("half", "fp32"), ("exporter", None)]
     coarse = contests["coarse"]
-    assert list(coarse) == [("reference", None), ("exporter", None), ("ours", "fp32"), ("floor", "fp32")]
+    assert list(coarse) == [
+        ("reference", None),
+        ("exporter", None),
+        ("exporter-int8", None),
+        ("ours", "fp32"),
+        ("floor", "fp32"),
+    ]
     for entry in (*coarse.values(), *contests["convert"].values()):
         assert entry["failure"] is None
         assert len(entry["runs"]) == entry["seconds"]["count"] == 1
         assert 3e6 < entry["peak_bytes"] < 2e9
-    assert set(coarse["ours", "fp32"]["ratios"]) == {"reference", "exporter", "floor"}
+    assert set(coarse["ours", "fp32"]["ratios"]) == {"reference", "exporter", "exporter-int8", "floor"}
+    assert 1e-4 < coarse["exporter-int8", None]["agreement"]["error"] < 0.2
     assert set(contests["convert"]["ours", "fp32"]["ratios"]) == {"exporter", "cp"}
     for who in (("exporter", None), ("ours", "fp32")):
         agrees = coarse[who]["agreement"]
@@ -52,7 +65,7 @@ def test_models_with_random_weights(tmp_path):
         assert agrees["top1"] == 1
         assert agrees["kl"] < 1e-9
     running = [line.split(": running: ")[1] for line in told if line.startswith("coarse: running")]
-    assert running == ["reference", "exporter", "ours, fp32", "floor, fp32"]
+    assert running == ["reference", "exporter", "exporter-int8", "ours, fp32", "floor, fp32"]
     assert (found.size, found.rounds, found.columns[0].precision) == ("small", 1, "fp32")
 
 
@@ -212,3 +225,10 @@ def test_without_torch(whole, tmp_path):
     ran = run("--against", "none", "--parts", "decoder", "--seconds", "0.1", "--rounds", "1")
     assert ran.returncode == 0, ran.stderr
     assert "its products alone, fp32" in ran.stdout
+
+
+def test_a_busy_machine_is_told():
+    assert busy(1.0, 2) == busy(0.0, 1) == []
+    assert busy(1.1, 2) == [
+        "the machine was busy at the beginning, with a load of 1.1: times are not to be relied on"
+    ]

@@ -27,6 +27,9 @@ DEFAULT = ("convert", "coarse", "decoder", "encoder", "vamp")
 NEEDS = {"convert": ("coarse",), "vamp": PARTS_OF_A_VAMP}
 """Models of a bundle that a part of the work needs, where that is not the model of its name."""
 
+BUSY = 0.5
+"""Load for each processor."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -43,7 +46,7 @@ class Request:
     variants
         Precision and target of the bundles that are made of them.
     against
-        Rivals: ``reference``, ``exporter``.
+        Rivals: ``reference``, ``exporter``, ``exporter-int8``.
     parts
         Of the work; by default `DEFAULT`, as far as the bundles have them.
     seconds
@@ -86,7 +89,8 @@ def bench(request: Request, tell: Callable[[str], None] = lambda _: None) -> Ben
 
     """
     with tempfile.TemporaryDirectory(dir=request.directory) as work:
-        parts, notes, made = list(request.parts or DEFAULT), [], None
+        parts, made = list(request.parts or DEFAULT), None
+        notes = busy(os.getloadavg()[0], processors())
         if request.bundles:
             columns = columns_of([find_bundle(path) for path in request.bundles])
             parts = present(columns, request.parts)

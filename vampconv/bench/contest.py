@@ -17,19 +17,32 @@ import numpy as np
 from vampconv.bench.agreement import agreement
 from vampconv.bench.contestant import Spec
 from vampconv.bench.process import ContestantError, Run, measure
-from vampconv.bench.result import EXPORTER, FLOOR, OURS, REFERENCE, Column, Contest, Entry, Point
+from vampconv.bench.result import (
+    EXPORTER,
+    FLOOR,
+    OURS,
+    QUANTISED,
+    REFERENCE,
+    Column,
+    Contest,
+    Entry,
+    Point,
+)
 from vampconv.bench.rival import Rival
 from vampconv.bench.turns import Outcome, take_turns
 from vampconv.runtime.bundle import Bundle
 
 LENGTHS = (1.0, 3.0, 10.0, 30.0, 60.0)
 """Seconds of audio of the plot."""
+WARM_UP = 2.0
+"""Seconds of audio that the codec runs on before the others, which may take ten seconds each."""
 LONGEST = 30.0
 """Seconds: a run that would take longer is left out of the plot."""
 SHORT = 1.0
 """Seconds: runs that take less are repeated for the plot."""
 REPEATS = 3
 
+TRANSFORMERS = ("coarse", "c2f")
 Key = tuple[str, str]
 """Who, and of which column."""
 
@@ -83,23 +96,31 @@ class Setting:
     tell: Callable[[str], None]
     exports: dict[str, Outcome] = field(default_factory=dict)
 
-    def exported(self, part: str) -> tuple[Outcome, Path]:
-        """What the exporter made of a part, and how; it is done once."""
-        output = self.folder / f"{part}.exported.onnx"
-        if part not in self.exports:
-            self.tell(f"{part}: torch.onnx.export")
-            paths = json.dumps({label: str(path) for label, path in self.paths.items()})
-            module = [sys.executable, "-m", "vampconv.bench.export", str(self.columns[0].directory)]
-            command = [*module, paths, part, str(output)]
-            self.exports[part] = take_turns({"": lambda: measure(command)}, 1)[""]
-        return self.exports[part], output
+    def exported(self, part: str, who: str = EXPORTER) -> tuple[Outcome, Path]:
+        """What the exporter made of a part, or what ONNX Runtime makes of that in 8 bits; it is done once."""
+        output = self.folder / f"{part}.{who}.onnx"
+        if output.name not in self.exports:
+            before = self.exported(part) if who == QUANTISED else None
+            self.tell(f"{part}: making that of {who}")
+            self.exports[output.name] = self._export(part, output, before)
+        return self.exports[output.name], output
+
+    def _export(self, part: str, output: Path, before: tuple[Outcome, Path] | None) -> Outcome:
+        if before is not None and before[0].failure is not None:
+            return before[0]
+        paths = json.dumps({label: str(path) for label, path in self.paths.items()})
+        arguments = [str(self.columns[0].directory), paths, part] if before is None else [str(before[1])]
+        module = "vampconv.bench.export" if before is None else "vampconv.bench.quantise"
+        command = [sys.executable, "-m", module, *arguments, str(output)]
+        return take_turns({"": lambda: measure(command)}, 1)[""]
 
     def spec(self, who: str, part: str, column: Column | None = None) -> Spec:
         """Of a contestant that serves runs; a rival has the checkpoints of the first column."""
         directory = str((column or self.columns[0]).directory)
         paths = {label: str(path) for label, path in self.paths.items()} if who == REFERENCE else {}
-        model = str(self.exported(part)[1]) if who == EXPORTER else ""
-        return Spec(who, part, directory, self.threads, model, paths, self.steps)
+        exporter = who in (EXPORTER, QUANTISED)
+        model = str(self.exported(part, who)[1]) if exporter else ""
+        return Spec(EXPORTER if exporter else who, part, directory, self.threads, model, paths, self.steps)
 
 
 def of_part(setting: Setting, part: str) -> tuple[Contest, list[Point]]:
@@ -107,9 +128,11 @@ def of_part(setting: Setting, part: str) -> tuple[Contest, list[Point]]:
     seconds, failed = length_of(setting, part), {}
     specs: dict[Key, Spec] = {}
     for who in setting.against:
-        failure = setting.exported(part)[0].failure if who == EXPORTER else None
-        if failure is not None:
-            failed[who, ""] = Outcome(failure=failure)
+        if who == QUANTISED and part not in TRANSFORMERS:
+            continue
+        made = setting.exported(part, who)[0] if who in (EXPORTER, QUANTISED) else Outcome()
+        if made.failure is not None:
+            failed[who, ""] = Outcome(failure=made.failure)
         else:
             specs[who, ""] = setting.spec(who, part)
     for column in different(setting.columns, part):
@@ -117,7 +140,8 @@ def of_part(setting: Setting, part: str) -> tuple[Contest, list[Point]]:
             specs[who, column.label] = setting.spec(who, part, column)
     with ExitStack() as stack:
         rivals = {key: stack.enter_context(Rival(spec.command())) for key, spec in specs.items()}
-        outcomes = compete(setting, part, rivals, seconds)
+        warm_up = seconds if part in TRANSFORMERS else min(seconds, WARM_UP)
+        outcomes = compete(setting, part, rivals, seconds, warm_up)
         whole = {key: rival for key, rival in rivals.items() if key[0] != FLOOR}
         figures = compare(setting.folder, part, whole, outcomes)
         points = sweep(setting, part, whole, outcomes) if setting.sweep else []
@@ -128,7 +152,7 @@ def of_part(setting: Setting, part: str) -> tuple[Contest, list[Point]]:
 
 def length_of(setting: Setting, part: str) -> float:
     """Seconds of audio that a part runs on at a time: of a transformer no more than its chunk."""
-    if part not in ("coarse", "c2f"):
+    if part not in TRANSFORMERS:
         return setting.seconds
     return min(setting.seconds, Bundle(setting.columns[0].directory).chunk_seconds(part))
 
@@ -148,16 +172,16 @@ def compete(
     part: str,
     contestants: Mapping[Key, Contestant],
     seconds: float,
-    warm_up: float | None = None,
+    warm_up: float,
 ) -> dict[Key, Outcome]:
-    """Rounds, after a run of each that does not count, on as much audio unless `warm_up` says otherwise."""
+    """Rounds, after a run of each on `warm_up` seconds of audio that does not count."""
     names = {key: ", ".join(filter(None, key)) for key in contestants}
 
     def turn(key: Key, what: str, length: float) -> Run:
         setting.tell(f"{part}: {what}: {names[key]}")
         return contestants[key].run(length)
 
-    warming = {names[k]: partial(turn, k, "warming up", warm_up or seconds) for k in contestants}
+    warming = {names[k]: partial(turn, k, "warming up", warm_up) for k in contestants}
     warm = take_turns(warming, 1)
     fit = {k: partial(turn, k, "running", seconds) for k in contestants if warm[names[k]].failure is None}
     ran = take_turns({names[k]: run for k, run in fit.items()}, setting.rounds, budget=setting.budget)

@@ -52,6 +52,13 @@ class Made:
         return path if path.exists() else None
 
 
+def default_variants(precisions: Collection[str]) -> list[tuple[str, str]]:
+    """fp32 for any runtime, and int8 for ONNX Runtime if there is such a target, as far as there are these."""
+    targets = {target.name for loaded in load_plugins().loaded for target in loaded.plugin.targets}
+    wanted = [("fp32", "portable"), ("int8", "ort" if "ort" in targets else "portable")]
+    return [(precision, target) for precision, target in wanted if precision in precisions]
+
+
 def make(
     folder: Path,
     size: Size,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vampconv.bench.result import EXPORTER, NAMES, REFERENCE, Bench, Point
+from vampconv.bench.result import EXPORTER, NAMES, QUANTISED, REFERENCE, Bench, Point
 from vampconv.play.plot import rendered
 
-COLOURS = {REFERENCE: "#8a8f98", EXPORTER: "#e4912e"}
+COLOURS = {REFERENCE: "#8a8f98", EXPORTER: "#e4912e", QUANTISED: "#e6c229"}
 OURS = ("#1f6fb4", "#c0392b", "#2e8b57", "#7d3c98")
 """Of the columns, one after another."""
 PER_ROW = 3

@@ -10,11 +10,13 @@ from typing import Any
 from vampconv.bench.turns import Outcome
 
 OURS, FLOOR, REFERENCE, EXPORTER = "ours", "floor", "reference", "exporter"
+QUANTISED = "exporter-int8"
 COPY, HALF = "cp", "half"
-RIVALS = (REFERENCE, EXPORTER)
+RIVALS = (REFERENCE, EXPORTER, QUANTISED)
 NAMES = {
     REFERENCE: "PyTorch, eager",
     EXPORTER: "torch.onnx.export(dynamo=True)",
+    QUANTISED: "the same, quantised by ONNX Runtime",
     OURS: "vampconv",
     FLOOR: "its products alone",
     HALF: "vampconv, half the layers",

@@ -12,14 +12,14 @@ from rich.table import Table
 from vampconv.bench.agreement import told
 from vampconv.bench.as_json import ratios
 from vampconv.bench.goals import MEMORY, Judged, judge
-from vampconv.bench.result import COPY, EXPORTER, FLOOR, REFERENCE, Bench, Contest, Entry
+from vampconv.bench.result import COPY, EXPORTER, FLOOR, QUANTISED, REFERENCE, Bench, Contest, Entry
 from vampconv.bench.turns import Spread
 
 TITLES = {
     "convert": "conversion of the coarse model, whole processes",
     "vamp": "a vamp from audio to audio; ours a whole process, PyTorch with its models loaded",
 }
-OVER = {EXPORTER: "exporter", REFERENCE: "PyTorch", COPY: "cp", FLOOR: "products"}
+OVER = {EXPORTER: "exporter", QUANTISED: "exporter int8", REFERENCE: "PyTorch", COPY: "cp", FLOOR: "products"}
 MEGABYTE = 1e6
 
 

@@ -16,7 +16,7 @@ from vampconv.cli.common import PATH, Names, console, require_extra
 from vampconv.cli.convert import convert
 from vampconv.errors import UsageError
 
-RIVALS = ("reference", "exporter")
+RIVALS = ("reference", "exporter", "exporter-int8")
 PARTS = ("convert", "coarse", "c2f", "decoder", "encoder", "vamp")
 
 
@@ -47,7 +47,11 @@ def precisions() -> list[str]:
 @click.argument("bundles", type=PATH, nargs=-1, metavar="[BUNDLE]...")
 @click.option("--full-size", is_flag=True, help="Models as large as the trained ones [small ones].")
 @click.option(
-    "--against", type=Names(RIVALS), default=",".join(RIVALS), show_default=True, help="Rivals, or none."
+    "--against",
+    type=Names(RIVALS),
+    default=",".join(RIVALS[:2]),
+    show_default=True,
+    help=f"Of {','.join(RIVALS)}, or none.",
 )
 @click.option("--parts", type=Names(PARTS), default="", help=f"Of {','.join(PARTS)} [all but c2f].")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
@@ -59,7 +63,7 @@ def precisions() -> list[str]:
     "variants",
     type=Variant(),
     multiple=True,
-    help="Of the random models' bundles [fp32, and int8 where there is one].",
+    help="Of the random models' bundles [fp32, and int8 for ONNX Runtime].",
 )
 @click.option("--checkpoint", "checkpoints", type=PATH, multiple=True, help="Of BUNDLE [by hash, nearby].")
 @click.option("--directory", type=PATH, help="Where to make models [where temporary files go].")
@@ -79,6 +83,7 @@ def bench(
     from vampconv.bench.bench import Request, check
     from vampconv.bench.bench import bench as measure
     from vampconv.bench.checkpoints import FULL, SMALL
+    from vampconv.bench.making import default_variants
     from vampconv.bench.tables import show
     from vampconv.files.outputs import outputs
 
@@ -87,8 +92,12 @@ def bench(
 
         require_plotting(plot)
     files = [file for file in (json_file, plot) if file is not None]
-    chosen = variants or tuple((p, "portable") for p in precisions() if p in ("fp32", "int8"))
-    request = Request(size=FULL if full_size else SMALL, variants=chosen, sweep=plot is not None, **options)
+    request = Request(
+        size=FULL if full_size else SMALL,
+        variants=variants or default_variants(precisions()),
+        sweep=plot is not None,
+        **options,
+    )
     with outputs(files, force=True) if files else nullcontext() as writing:
         found = measure(request, telling())
         if writing is not None and json_file is not None:
