@@ -12,6 +12,7 @@ from . import (
     decode_codes,
     film,
     gated_gelu,
+    int4,
     int8,
     linear,
     lora,
@@ -50,6 +51,7 @@ FAMILIES = (
     batch_norm,
     convolution,
     int8,
+    int4,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

@@ -41,7 +41,10 @@ class Bounds:
         return share * positions + 3 * math.sqrt(share * self.agreement * positions)
 
 
-BOUNDS: Mapping[str, Bounds] = {"int8": Bounds("int8", error=0.05, agreement=0.95, divergence=3e-3)}
+BOUNDS: Mapping[str, Bounds] = {
+    "int8": Bounds("int8", error=0.05, agreement=0.95, divergence=3e-3),
+    "int4": Bounds("int4", error=0.4, agreement=0.75, divergence=2e-2),
+}
 
 
 def bounds_of(precision: str) -> Bounds | None:
