@@ -13,6 +13,7 @@ from . import (
     film,
     fp16,
     gated_gelu,
+    int4,
     int8,
     linear,
     lora,
@@ -51,6 +52,7 @@ FAMILIES = (
     batch_norm,
     convolution,
     int8,
+    int4,
     fp16,
 )
 

@@ -62,6 +62,7 @@ class HalfTable(Rule):
     def require(m: Match) -> Iterator[Guard]:
         yield m.floats("table"), "it is not in float32"
         yield m.is_weight("table"), "the table is not a constant"
+        yield not m.is_weight("rows"), "the rows are known when it is converted"
         yield len(m.shape("table") or ()) >= 2, "it is a list of numbers, and no table"
 
     @staticmethod
@@ -74,6 +75,7 @@ class HalfTable(Rule):
         yield Sample(table=table, rows=rows, axis=0)
         yield Sample(table=draw(20, 30), rows=rows, axis=1)
         yield Refused("not a constant", table=draw.input(30, 20), rows=rows, axis=0)
+        yield Refused("known", table=table, rows=draw.integers(0, 29, 4), axis=0)
         yield Refused("no table", table=draw(30), rows=rows, axis=0)
         yield Refused("float32", table=table.astype(np.float64), rows=rows, axis=0)
 

@@ -7,13 +7,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
 
 import click
 
 from vampconv.errors import InputOutputError, LimitError, UsageError, VampconvError
+
+AGAIN = 0.02
+"""Seconds after which a signal comes again that came in the middle of an import."""
 
 
 class Terminated(BaseException):
@@ -22,7 +25,9 @@ class Terminated(BaseException):
 
 def run(command: click.Group, arguments: list[str] | None) -> int:
     """Run a command line; return its exit code, after one line on stderr for an error."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell asks for background jobs
+            signal.signal(number, _stop)
     _open_standard_streams()
     logging.basicConfig(handlers=[logging.NullHandler()])  # libraries' complaints are not for the user
     return _guarded(command, arguments)
@@ -39,9 +44,22 @@ def _open_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise Terminated
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Raise what a signal asks for; in the middle of an import, which may lose it or break, a little later."""
+    if _imports(frame):
+        timer = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+        return
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _guarded(command: click.Group, arguments: list[str] | None) -> int:
@@ -49,7 +67,7 @@ def _guarded(command: click.Group, arguments: list[str] | None) -> int:
         return _completed(command, arguments)
     except VampconvError as error:
         return _fail(error)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except Terminated:
         return 143

@@ -34,6 +34,10 @@ def place(workshop, tmp_path, monkeypatch):
         (["convert", "coarse.pth", "--opset", "999999999999999999999"], "--opset"),
         (["convert", "coarse.pth", "--target", "ord"], "there is no target ord; give one of portable, ort"),
         (["convert", "coarse.pth", "--precision", "int7"], "'int7'"),
+        (
+            ["convert", "coarse.pth", "--precision", "int4"],
+            "no rules for --precision int4 with --target portable; give --target ort",
+        ),
         (["convert", "coarse.pth", "--keep", "int8:x"], "--keep int8:x is not fp32:PATTERN"),
         (["convert", "coarse.pth", "--keep", "fp32:"], "is not fp32:PATTERN"),
         (["convert", "coarse.pth", "--keep", "fp32:*"], "--keep fp32:*: nothing can be kept from fp32"),

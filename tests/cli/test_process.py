@@ -121,6 +121,27 @@ def test_signals_while_it_writes(workshop, big, tmp_path, tree, sent, code, over
     assert tree(tmp_path) == before
 
 
+SIGNALLED = """
+import os, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("numpy.linalg", "onnx.checker"):
+            os.kill(os.getpid(), int(sys.argv[1]))
+sys.meta_path.insert(0, Finder())
+from vampconv.cli import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_in_the_middle_of_an_import(workshop, tmp_path, sent, code):
+    """Extension modules break, or lose them."""
+    command = [sys.executable, "-c", SIGNALLED, str(int(sent)), "convert", workshop.pair() / "coarse.pth"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr.strip()) == (code, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_killed_while_it_writes_and_then_run_again(big, tmp_path):
     command = [*VAMPCONV, "convert", big / "coarse.pth", "-o", "out"]
     with subprocess.Popen(

@@ -36,16 +36,16 @@ def bundle(tmp_path_factory):
     return converted(tmp_path_factory.mktemp("bounds") / "out")
 
 
-@pytest.mark.parametrize("target", ["portable", "ort"])
-def test_every_value_is_accounted_for_and_within_its_bound(tmp_path, target):
-    made = converted(tmp_path / "out", target=target)
+@pytest.mark.parametrize(("target", "precision"), [("portable", "int8"), ("ort", "int8"), ("ort", "int4")])
+def test_every_value_is_accounted_for_and_within_its_bound(tmp_path, target, precision):
+    made = converted(tmp_path / "out", target=target, precision=precision)
     found = verify(Wanted(made, CHECKPOINTS, layerwise=True, lengths=(13,), batches=(2,), threads=1))
     (part,) = found.parts
     assert (found.verdict, found.problems, part.problems) == (Verdict.PASS, [], [])
     assert part.coverage.share >= 0.95
     assert part.coverage.unaccounted == ()
     assert all(w.verdict is Verdict.PASS for w in part.weights)
-    loose = {c.value for c in part.comparisons if c.bound == BOUNDS["int8"].error}
+    loose = {c.value for c in part.comparisons if c.bound == BOUNDS[precision].error}
     assert 0.5 < len(loose) / len(part.comparisons) < 1
     strict = [c for c in part.comparisons if c.value not in loose]
     assert any(c.module.startswith("embedding") for c in strict)

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 from vampconv.verify.evaluation import Evaluator, UnknownOperatorError, contrib
 from vampconv.verify.evaluation.operators import OPERATORS
 
-from .evaluate_cases import CASES, COVERED, NOT_RUN, REFUSED, ROUNDED, b, f, i, one_node
+from .evaluate_cases import CASES, COVERED, NOT_RUN, RANDOM, REFUSED, ROUNDED, b, f, i, one_node
 
 few = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -69,7 +69,9 @@ def test_numbers_that_are_all_zero_stay_so():
         assert np.isfinite(found[1])
 
 
+FORM = {"K": 64, "N": 5, "bits": 4, "block_size": 32}
 CONTRIB = [
+    ("MatMulNBits", [f(2, 3, 64), RANDOM.integers(0, 256, (5, 2, 16)).astype(np.uint8), f(5, 2)], FORM),
     ("FastGelu", [f(2, 3, 4, scale=3)], {}),
     ("MultiHeadAttention", [f(2, 3, 8), f(2, 3, 8), f(2, 3, 8)], {"num_heads": 2}),
     ("MultiHeadAttention", [*(f(2, 3, 8) for _ in "qkv"), None, None, f(1, 4, 3, 3)], {"num_heads": 4}),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--target", default="portable", show_default=True, help="What the models are compiled for.")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
+    type=click.Choice(["fp32", "fp16", "int8", "int4"]),
     default="fp32",
     show_default=True,
     help="Of the transformers' products with weights.",

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vampconv.dialect.op import Array
-from vampconv.errors import BadInputError
+from vampconv.errors import BadInputError, UnsupportedModelError
 from vampconv.frontend.weights import WeightTensor
 from vampconv.passes.expression import leaves
 from vampconv.passes.fold import expression_of
@@ -19,6 +19,8 @@ WORKERS = 2
 """Constants computed at a time, while another is written."""
 AHEAD = 1 << 26
 """Bytes of constants that may be computed before their turn."""
+AT_ONCE = 1 << 27
+"""Bytes of constants that are in memory at a time, unless one alone has more."""
 
 
 def finite_array(value: ir.Value) -> Array:
@@ -28,15 +30,22 @@ def finite_array(value: ir.Value) -> Array:
     ------
     BadInputError
         If it is computed from tensors of a checkpoint and not finite.
+    UnsupportedModelError
+        If it is finite, but too large for the float16 that it is written in.
 
     """
     assert value.const_value is not None
     array = value.const_value.numpy()
     if array.dtype.kind in "fV" and not np.isfinite(array).all():
-        names = [leaf.name for leaf in leaves(expression_of(value)) if isinstance(leaf.tensor, WeightTensor)]
-        if names:
+        own = [leaf for leaf in leaves(expression_of(value)) if isinstance(leaf.tensor, WeightTensor)]
+        if own:
+            told = f"the weight computed from {', '.join(dict.fromkeys(leaf.name for leaf in own))}"
+            if array.dtype == np.float16 and all(np.isfinite(leaf.tensor.numpy()).all() for leaf in own):
+                raise UnsupportedModelError(
+                    f"{told} is too large for float16", "leave its module in float32, by --keep fp32:MODULE"
+                )
             raise BadInputError(
-                f"the weight computed from {', '.join(dict.fromkeys(names))} is not finite",
+                f"{told} is not finite",
                 "the checkpoint is damaged or its training diverged: get a sound one",
             )
     return array
@@ -51,12 +60,14 @@ def computed(values: Iterable[ir.Value]) -> Iterator[Array]:
             for value in values:
                 tensor = value.const_value
                 assert tensor is not None
+                while pending and outstanding + tensor.nbytes > AT_ONCE:
+                    outstanding -= pending[0][0]
+                    yield pending.popleft()[1].result()  # a name would keep it in memory
                 pending.append((tensor.nbytes, pool.submit(finite_array, value)))
                 outstanding += tensor.nbytes
                 while outstanding > AHEAD and len(pending) > WORKERS:
-                    size, future = pending.popleft()
-                    outstanding -= size
-                    yield future.result()
+                    outstanding -= pending[0][0]
+                    yield pending.popleft()[1].result()
             while pending:
                 yield pending.popleft()[1].result()
         finally:

@@ -46,6 +46,7 @@ def write_data(values: Sequence[ir.Value], path: Path, advance: Callable[[int], 
             value.const_value = _reference(value, path, offset, len(raw))
             offset += len(raw)
             advance(len(raw))
+            del array, raw, part  # so that they are not in memory beside the next
             if offset - flushed > FLUSH:
                 flushes.append(flusher.submit(os.fdatasync, file.fileno()))
                 flushed = offset

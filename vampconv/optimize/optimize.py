@@ -14,7 +14,7 @@ from vampconv.files.outputs import Outputs, outputs
 from vampconv.model_files import external_tensors
 from vampconv.optimize.opset import at_opset
 from vampconv.optimize.output import check_output, write_model, write_unchanged
-from vampconv.optimize.source import as_graph, graphs_of, obstacle, read
+from vampconv.optimize.source import as_graph, graphs_of, obstacle, read, reason_of
 from vampconv.passes.pipeline import Options
 from vampconv.passes.raising import OLDEST_RAISED, LeftoverError, optimize_graph
 from vampconv.plugins import Plugin, load_plugins
@@ -91,7 +91,10 @@ def optimize(request: Request, rules: Sequence[type[Rule]] | None = None) -> Opt
     rules = request.rules() if rules is None else rules
     check_output(request.output, force=request.force)
     with outputs([request.output], force=request.force) as files:
-        made = _staged(request, rules, files)
+        try:
+            made = _staged(request, rules, files)
+        except ir.serde.SerdeError as error:
+            raise reason_of(error) from None
     size = sum((request.output.parent / name).stat().st_size for name in made.files)
     return replace(made, after=replace(made.after, bytes=size))
 

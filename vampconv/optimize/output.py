@@ -40,7 +40,6 @@ def write_model(model: ir.Model, path: Path, files: Outputs, *, external: bool) 
     """Stage the model and, if it is large or `external`, its weights beside it; return the names of the files."""
     weights = [v.const_value for v in model.graph.initializers.values() if v.const_value is not None]
     separate = external or sum(t.nbytes for t in weights) >= LARGE
-    _take_in(model)
     if not separate:
         files.write(path, ir.to_proto(model).SerializeToString(deterministic=True))
         return _names(path, files)
@@ -111,6 +110,8 @@ def _gather(tensor: onnx.TensorProto, directory: Path, gathered: BinaryIO, name:
         while piece := opened.read(min(left, PIECE)):
             gathered.write(piece)
             left -= len(piece)
+    if left:
+        raise BadInputError(f"{source} ends {left} bytes early", "put the whole file there")
 
 
 def _free_name(path: Path) -> str:
@@ -136,12 +137,3 @@ def _data_files(path: Path) -> Sequence[str]:
         return list({e.value for t in tensors for e in t.external_data if e.key == "location"})
     except (BadInputError, InputOutputError):
         return []
-
-
-def _take_in(model: ir.Model) -> None:
-    """Let tensors in attributes and inner graphs that lie in other files be part of the model."""
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for name, attribute in list(node.attributes.items()):
-            if not attribute.is_ref() and isinstance(attribute.value, ir.ExternalTensor):
-                array = attribute.value.numpy().copy()
-                node.attributes[name] = ir.AttrTensor(name, ir.tensor(array, name=attribute.value.name))

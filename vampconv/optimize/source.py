@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from vampconv.errors import BadInputError
+from vampconv.errors import BadInputError, VampconvError
 from vampconv.model_files import LONGEST_MODEL, all_tensors
-from vampconv.regular import read_regular
+from vampconv.regular import open_regular, read_regular
 
 AGAIN = "export it again"
 _DIGITS = 20
@@ -121,8 +122,52 @@ def as_graph(proto: onnx.ModelProto, directory: Path) -> ir.Model:
 
     """
     model = ir.from_proto(proto)
-    ir.external_data.set_base_dir(model.graph, directory)
+    _leave_unmapped(model, directory)
     imports = model.graph.opset_imports
     if "ai.onnx" in imports:
         imports.setdefault("", imports.pop("ai.onnx"))
     return model
+
+
+def _leave_unmapped(model: ir.Model, directory: Path) -> None:
+    """Read tensors in other files when they are asked for; mapped, a file that shrinks would kill the process."""
+    graphs = [model.graph, *(g for g in model.graph.subgraphs())]
+    for value in (v for graph in graphs for v in graph.initializers.values()):
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = _lazy(value.const_value, directory)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for name, attribute in list(node.attributes.items()):
+            if not attribute.is_ref() and isinstance(attribute.value, ir.ExternalTensor):
+                node.attributes[name] = ir.AttrTensor(name, _lazy(attribute.value, directory))
+
+
+def _lazy(tensor: ir.ExternalTensor, directory: Path) -> ir.LazyTensor:
+    path, offset = directory / tensor.location, tensor.offset or 0
+    shape = ir.Shape(tensor.shape.numpy())
+    length = (math.prod(shape.numpy()) * tensor.dtype.bitwidth + 7) // 8
+
+    def load() -> ir.TensorProtocol:
+        with open_regular(path) as file:
+            data = os.pread(file.fileno(), length, offset)
+            while 0 < len(data) < length and (
+                more := os.pread(file.fileno(), length - len(data), offset + len(data))
+            ):
+                data += more
+        if len(data) != length:
+            raise BadInputError(f"{path} ends early, in {tensor.name}", "put the whole file there")
+        proto = onnx.TensorProto(
+            name=tensor.name or "", data_type=tensor.dtype.value, dims=shape.numpy(), raw_data=data
+        )
+        return ir.serde.TensorProtoTensor(proto)
+
+    lazy = ir.LazyTensor(load, tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string)
+    lazy.metadata_props.update(tensor.metadata_props)
+    return lazy
+
+
+def reason_of(error: ir.serde.SerdeError) -> Exception:
+    """What was wrong with a weight that the library was about to serialise, or the library's own error."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, VampconvError):
+        reason = reason.__cause__
+    return reason or error

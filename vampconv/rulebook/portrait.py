@@ -38,6 +38,8 @@ class Portrait:
     name: str
     doc: str
     stage: str
+    target: str | None
+    precision: str | None
     claim: str
     default: bool
     file: str
@@ -74,6 +76,8 @@ def portray(rule: type[Rule]) -> Portrait:
             name=rule.__name__,
             doc=inspect.cleandoc(rule.__doc__ or ""),
             stage=rule.stage.label,
+            target=rule.target,
+            precision=rule.precision,
             claim=str(rule.claim),
             default=rule.default,
             file=file,

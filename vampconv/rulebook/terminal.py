@@ -33,7 +33,9 @@ def show_list(console: Console, rules: Sequence[RuleEntry], idle: Sequence[IdleP
 def show_rule(console: Console, p: Portrait) -> None:
     """A rule: its words, graphs side by side, guards, evidence, place."""
     default = "" if p.default else ", off by default"
-    _say(console, f"[bold]{plain(p.name)}[/bold]: stage {p.stage}, {plain(p.claim)}{default}")
+    only = [f"{kind} {name}" for kind, name in (("target", p.target), ("precision", p.precision)) if name]
+    said = ", ".join([f"stage {p.stage}", *only, p.claim])
+    _say(console, f"[bold]{plain(p.name)}[/bold]: {plain(said)}{default}")
     for verb, names in (("before", p.runs_before), ("after", p.runs_after)):
         if names:
             _say(console, f"tried {verb} {plain(', '.join(names))}")

@@ -14,6 +14,7 @@ MANIFEST = "vampconv.json"
 FORMAT = 1
 LARGEST = {"sample_rate": 10_000_000, "hop": 1 << 20, "n_codebooks": 1024, "vocab_size": 1 << 24}
 """More of these cannot be meant, and would take all memory."""
+WHOLE_FILE = "sha256:"
 LONGEST_CHUNK = 86_400
 """Seconds."""
 SIZES = {
@@ -168,14 +169,18 @@ class Bundle:
         return [[str(source) for source in row["from"]] for row in rows]
 
     def tensor_hashes(self) -> dict[str, str]:
-        """The CRC of each tensor of the checkpoints, by ``checkpoint:tensor``."""
+        """The CRC of each tensor of the checkpoints, by ``checkpoint:tensor``.
+
+        Of a tensor without one, as in safetensors files, ``sha256:`` and the digest of its whole file.
+        """
         try:
             return {
-                f"{checkpoint['file']}:{tensor['name']}": str(tensor["crc32"])
+                f"{checkpoint['file']}:{tensor['name']}": str(tensor.get("crc32", whole))
                 for checkpoint in self.content["checkpoints"]
+                for whole in [f"{WHOLE_FILE}{checkpoint['sha256']}"]
                 for tensor in checkpoint["tensors"]
             }
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             raise self._damaged("it does not tell the checkpoints' tensors") from None
 
     def _entry(self, part: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Bounds:
 BOUNDS: Mapping[str, Bounds] = {
     "fp16": Bounds("fp16", error=5e-3, agreement=0.995, divergence=1e-5),
     "int8": Bounds("int8", error=0.05, agreement=0.95, divergence=3e-3),
+    "int4": Bounds("int4", error=0.4, agreement=0.75, divergence=2e-2),
 }
 
 

@@ -40,7 +40,27 @@ def multi_head_attention(
     return (weights @ v).transpose(1, 2).reshape(batch, time, -1)
 
 
+def matmul_n_bits(
+    a: Tensor,
+    packed: Tensor,
+    scales: Tensor,
+    *,
+    K: int,
+    N: int,
+    bits: int,
+    block_size: int,
+    accuracy_level: int = 0,  # noqa: ARG001 - of the runtime's own arithmetic
+) -> Tensor:
+    """``a · weight`` of a weight in 4 bits, two in a byte, the first in the lower half; 8 stands for zero."""
+    if bits != 4:
+        raise ValueError(f"{bits} bits are not known")
+    halves = torch.stack([packed & 15, packed >> 4], -1).reshape(N, -1, block_size)
+    columns = (halves.to(a.dtype) - 8) * scales.reshape(N, -1, 1)
+    return a @ columns.reshape(N, -1)[:, :K].T
+
+
 OPERATORS: Mapping[str, Callable[..., Any]] = {
     "FastGelu": fast_gelu,
+    "MatMulNBits": matmul_n_bits,
     "MultiHeadAttention": multi_head_attention,
 }
