@@ -28,6 +28,7 @@ MODULES = {
 }
 MODULES |= {"codeop", "torch.package", "torch.hub", "torch.jit", "pty", "torch.serialization"}
 """What is never imported. `pickletools` only reads opcodes."""
+SYSTEM = {"os.system", "os.popen"}
 BUILTINS = {"eval", "exec", "compile", "__import__", "execfile", "breakpoint"}
 ATTRIBUTES = {
     *(
@@ -36,8 +37,6 @@ ATTRIBUTES = {
         "loads_pickle",
         "unsafe_load",
         "full_load",
-        "system",
-        "popen",
         "execv",
         "execve",
     ),
@@ -82,9 +81,13 @@ def offences(tree: ast.AST, *, benchmark: bool, loader: str = ""):
                 name in ("importlib", "importlib.util", "importlib.import_module") and not loader
             ):
                 yield f"imports {name}"
-            if name.rpartition(".")[2] in ATTRIBUTES or (name == "subprocess" and not benchmark):
+            if (
+                name in SYSTEM
+                or name.rpartition(".")[2] in ATTRIBUTES
+                or (name == "subprocess" and not benchmark)
+            ):
                 yield f"imports {name}"
-        if isinstance(node, ast.Attribute) and node.attr in ATTRIBUTES:
+        if isinstance(node, ast.Attribute) and node.attr in ATTRIBUTES - ({"CDLL"} if benchmark else set()):
             yield f"uses {dotted(node)}"
         if isinstance(node, ast.Call):
             yield from call_offences(node, benchmark=benchmark)

@@ -30,7 +30,7 @@ NEVER = (
     ),
     *("subprocess.Popen", "pickle.find_class", "os.putenv", "os.unsetenv", "code.__new__", "socket.connect"),
     *("socket.bind", "socket.getaddrinfo", "urllib.Request", "webbrowser.open", "ctypes.dlopen", "os.kill"),
-    *("function.__new__", "builtins.input", "os.chmod", "os.chown", "os.link", "os.symlink"),
+    *("function.__new__", "builtins.input", "os.chmod", "os.chown", "os.symlink"),
 )
 """Events that no refusal of a file has a reason for."""
 MAKERS = ("dataclasses.py", "collections/__init__.py", "enum.py", "typing.py", "functools.py")
@@ -65,8 +65,8 @@ def _verdict(event: str, arguments: tuple[Any, ...], here: Path) -> str:
         )
     if event == "import":
         return "" if arguments[0].partition(".")[0] in ALLOWED else f"import of {arguments[0]}"
-    if event == "shutil.rmtree":
-        return "" if _is_inside(arguments[0], here) else f"{arguments[0]} taken away"
+    if event in ("shutil.rmtree", "os.link"):
+        return "" if all(_is_inside(a, here) for a in arguments[:2]) else f"{event} {arguments!r:.200}"
     if event == "open" and _writes(arguments):
         return "" if _is_inside(arguments[0], here) else f"{arguments[0]} opened for writing"
     return ""

@@ -16,7 +16,7 @@ CHECKPOINT = {"file": str, "kind": str, "sha256": str, "tensors": [{"name": str,
 SHAPES: Mapping[str, Any] = {
     "models": {ANY: MODEL},
     "checkpoints": [CHECKPOINT],
-    "files": {ANY: {"bytes": int, "sha256": str}},
+    "files": {ANY: {"bytes": int}},
     "chunk_seconds": {ANY: object},
     "loops": {ANY: {**RUN, "of": str, "draws": str}},
     "whole": {ANY: {**RUN, "of": [str]}},

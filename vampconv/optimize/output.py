@@ -14,7 +14,7 @@ import onnx_ir as ir
 from vampconv.errors import BadInputError, InputOutputError, UsageError
 from vampconv.files.outputs import Outputs, unwritable
 from vampconv.model_files import external_tensors
-from vampconv.optimize.source import read
+from vampconv.optimize.source import PIECE, TensorInFile, read
 
 LARGE = 1 << 30
 """Bytes of weights from which they lie in a file of their own; a protobuf message ends at twice as many."""
@@ -22,8 +22,6 @@ EXTERNAL = 256
 """Constants of at least this many bytes go there."""
 ALIGNED = 4096
 """Bytes whose multiples the data of a tensor begin at, so that they can be mapped into memory."""
-PIECE = 1 << 24
-"""Bytes copied at a time."""
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -56,14 +54,14 @@ def write_model(model: ir.Model, path: Path, files: Outputs, *, external: bool) 
 def _goes_beside(tensor: ir.TensorProtocol) -> bool:
     """Whether a tensor is large, or lies in another file that the new model shall not need."""
     large = tensor.nbytes >= EXTERNAL and tensor.dtype != ir.DataType.STRING
-    return large or isinstance(tensor, ir.ExternalTensor)
+    return large or isinstance(tensor, TensorInFile)
 
 
 def _moved(tensor: ir.TensorProtocol, beside: BinaryIO, data: Path) -> ir.ExternalTensor:
     """Write a tensor's data to the end of a file that will have another name, and let it lie there."""
     beside.write(bytes(-beside.tell() % ALIGNED))
     start, shape = beside.tell(), cast("ir.Shape", tensor.shape)
-    beside.write(tensor.tobytes())
+    beside.writelines(tensor.pieces() if isinstance(tensor, TensorInFile) else [tensor.tobytes()])
     length = beside.tell() - start
     found = ir.ExternalTensor(
         data.name, start, length, tensor.dtype, shape=shape, name=tensor.name or "", base_dir=data.parent

@@ -17,6 +17,8 @@ from vampconv.regular import open_regular, read_regular
 
 AGAIN = "export it again"
 _DIGITS = 20
+PIECE = 1 << 24
+"""Bytes read at a time."""
 SINCE_OPSETS = 3
 """IR version since which a model says which opsets it is written for; before, it is opset 1."""
 
@@ -134,35 +136,53 @@ def _leave_unmapped(model: ir.Model, directory: Path) -> None:
     graphs = [model.graph, *(g for g in model.graph.subgraphs())]
     for value in (v for graph in graphs for v in graph.initializers.values()):
         if isinstance(value.const_value, ir.ExternalTensor):
-            value.const_value = _lazy(value.const_value, directory)
+            value.const_value = TensorInFile(value.const_value, directory)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         for name, attribute in list(node.attributes.items()):
             if not attribute.is_ref() and isinstance(attribute.value, ir.ExternalTensor):
-                node.attributes[name] = ir.AttrTensor(name, _lazy(attribute.value, directory))
+                node.attributes[name] = ir.AttrTensor(name, TensorInFile(attribute.value, directory))
 
 
-def _lazy(tensor: ir.ExternalTensor, directory: Path) -> ir.LazyTensor:
-    path, offset = directory / tensor.location, tensor.offset or 0
-    shape = ir.Shape(tensor.shape.numpy())
-    length = (math.prod(shape.numpy()) * tensor.dtype.bitwidth + 7) // 8
+class TensorInFile(ir.LazyTensor):
+    """A tensor in another file than the model's, read by offset when it is asked for."""
 
-    def load() -> ir.TensorProtocol:
-        with open_regular(path) as file:
-            data = os.pread(file.fileno(), length, offset)
-            while 0 < len(data) < length and (
-                more := os.pread(file.fileno(), length - len(data), offset + len(data))
-            ):
-                data += more
-        if len(data) != length:
-            raise BadInputError(f"{path} ends early, in {tensor.name}", "put the whole file there")
+    __slots__ = ("length", "offset", "path")
+
+    def __init__(self, tensor: ir.ExternalTensor, directory: Path) -> None:
+        shape = ir.Shape(tensor.shape.numpy())
+        super().__init__(self.load, tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string)
+        self.metadata_props.update(tensor.metadata_props)
+        self.path, self.offset = directory / tensor.location, tensor.offset or 0
+        self.length = (math.prod(shape.numpy()) * tensor.dtype.bitwidth + 7) // 8
+
+    def pieces(self) -> Iterator[bytes]:
+        """Its bytes, some at a time.
+
+        Raises
+        ------
+        VampconvError
+            If the file cannot be read, or ends early.
+
+        """
+        left = self.length
+        with open_regular(self.path) as file:
+            while left:
+                piece = os.pread(file.fileno(), min(PIECE, left), self.offset + self.length - left)
+                if not piece:
+                    raise BadInputError(f"{self.path} ends early, in {self.name}", "put the whole file there")
+                left -= len(piece)
+                yield piece
+
+    def load(self) -> ir.TensorProtocol:
+        """All of it."""
+        assert isinstance(self.shape, ir.Shape)
         proto = onnx.TensorProto(
-            name=tensor.name or "", data_type=tensor.dtype.value, dims=shape.numpy(), raw_data=data
+            name=self.name or "",
+            data_type=self.dtype.value,
+            dims=self.shape.numpy(),
+            raw_data=b"".join(self.pieces()),
         )
         return ir.serde.TensorProtoTensor(proto)
-
-    lazy = ir.LazyTensor(load, tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string)
-    lazy.metadata_props.update(tensor.metadata_props)
-    return lazy
 
 
 def reason_of(error: ir.serde.SerdeError) -> Exception:
