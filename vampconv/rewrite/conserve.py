@@ -19,16 +19,14 @@ Known = tuple[ir.DataType | None, Dims | None]
 def changed(old: Sequence[ir.Value], new: Sequence[ir.Value], opsets: Mapping[str, int]) -> str | None:
     """What is different about the new values, which nodes outside of any graph make; or None.
 
-    The types of all values that these nodes make are noted down, where they become known.
+    Types and shapes of all values that these nodes make are noted down, where they become known.
     ONNX's inference tells types and shapes of what standard ops make, where the types of all that they are
     made from are known. Of what is empty they may tell nothing: there the meaning itself may be an error.
     """
     found = _inferred(_makers(new), opsets)
     if isinstance(found, str):
         return f"is ill-typed: {found}"
-    for value, (dtype, _) in found.items():
-        if value.type is None and dtype is not None:
-            value.type = ir.TensorType(dtype)
+    _note(found)
     for index, (before, after) in enumerate(zip(old, new, strict=True)):
         dtype, shape = found.get(after, (after.dtype, dims(after)))
         which = f" of output {index}" if len(old) > 1 else ""
@@ -43,6 +41,14 @@ def changed(old: Sequence[ir.Value], new: Sequence[ir.Value], opsets: Mapping[st
             if not fits(size, now):
                 return f"changes the size{which} on axis {axis} from {size} to {now}"
     return None
+
+
+def _note(found: Mapping[ir.Value, Known]) -> None:
+    for value, (dtype, shape) in found.items():
+        if value.type is None and dtype is not None:
+            value.type = ir.TensorType(dtype)
+        if value.shape is None and shape is not None:
+            value.shape = ir.Shape(shape)
 
 
 def _plain(dtype: ir.DataType) -> str:
