@@ -548,7 +548,7 @@ PLAIN = ("in.wav", "-o", "o.wav")
         (without_part("decoder"), PLAIN, 6, "has no decoder"),
         (without_part("wavebeat"), (*PLAIN, "--preset", "beat"), 6, "has no wavebeat"),
         (other_weights, PLAIN, 6, "is not the file that bundle was written with"),
-        (None, ("none.wav", "-o", "o.wav"), 6, "none.wav cannot be read"),
+        (None, ("none.wav", "-o", "o.wav"), 6, "none.wav does not exist"),
         (None, ("in.wav", "-o", "o.mp3"), 2, "names no format"),
         (None, ("in.wav", "-o", "none/o.wav"), 6, "there is no directory none"),
         (None, ("in.wav", "-o", "in.wav"), 6, "in.wav is there already"),
