@@ -150,7 +150,10 @@ class TensorInFile(ir.LazyTensor):
 
     def __init__(self, tensor: ir.ExternalTensor, directory: Path) -> None:
         shape = ir.Shape(tensor.shape.numpy())
-        super().__init__(self.load, tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string)
+        # A bound method would show this tensor in its own description, without end.
+        super().__init__(
+            lambda: self.load(), tensor.dtype, shape, name=tensor.name, doc_string=tensor.doc_string
+        )
         self.metadata_props.update(tensor.metadata_props)
         self.path, self.offset = directory / tensor.location, tensor.offset or 0
         self.length = (math.prod(shape.numpy()) * tensor.dtype.bitwidth + 7) // 8
