@@ -37,14 +37,8 @@ class Options:
     """What stays in float32 all the same."""
 
     def rules_of(self, stage: Stage) -> list[type[Rule]]:
-        """The rules of a stage, but those of other targets and precisions."""
-        return [
-            rule
-            for rule in self.rules
-            if rule.stage is stage
-            and rule.target in (None, self.target)
-            and rule.precision in (None, self.precision)
-        ]
+        """The rules of a stage."""
+        return [rule for rule in self.rules if rule.stage is stage]
 
     def remaining(self, stage: Stage) -> frozenset[str]:
         """Domains of the ops that may remain after a stage."""
@@ -81,6 +75,7 @@ class Rewrite:
             options.rules_of(self.stage),
             opset=options.opset,
             target=options.target,
+            precision=options.precision,
             log=state.log,
             observe=state.observe,
             keep=options.keep,

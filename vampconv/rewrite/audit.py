@@ -136,7 +136,8 @@ def _rewritten(
     for node in model.graph:
         for found in compiled(rule).find(node):
             guards.update(reason for _, reason in rule.require(Match(found.bindings, opset)))
-    fired = len(apply_rules(model, [rule], opset=opset, target=rule.target or "portable").firings)
+    target, precision = rule.target or "portable", rule.precision or "fp32"
+    fired = len(apply_rules(model, [rule], opset=opset, target=target, precision=precision).firings)
     if fired != sample.fires:
         raise RefutedError(f"{where}: fired {fired} times, not {sample.fires}")
     domains = {n.domain for n in model.graph}

@@ -42,14 +42,15 @@ def apply_rules(
     *,
     opset: int,
     target: str = "portable",
+    precision: str = "fp32",
     log: Log | None = None,
     observe: Observer | None = None,
     keep: Keep = NOTHING,
 ) -> Log:
     """Apply `rules`, in their order, to every node, until a sweep over the graph changes nothing.
 
-    `observe` is shown every replacement before it is put in place. Rules of a precision are not used on what
-    is to `keep`.
+    Those of other targets and precisions are left out, and those of the precision are not used on what is to
+    `keep`. `observe` is shown every replacement before it is put in place.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def apply_rules(
     log = log or Log()
     earlier = len(log.firings)
     fuel = BUDGET_PER_NODE * (sum(1 for _ in model.graph) + 10)
-    by_root = _by_root(rules)
+    by_root = _by_root(r for r in rules if r.target in (None, target) and r.precision in (None, precision))
     changed = True
     while changed:
         changed = False

@@ -127,7 +127,14 @@ class Bisection:
                     with suppress(PluginError):  # ops of the dialect may be left
                         infer_shapes(model)
                 rules = [r for r in options.rules_of(stage) if r.__name__ not in withheld]
-                apply_rules(model, rules, opset=options.opset, target=options.target, keep=options.keep)
+                apply_rules(
+                    model,
+                    rules,
+                    opset=options.opset,
+                    target=options.target,
+                    precision=options.precision,
+                    keep=options.keep,
+                )
             constants = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value}
         finally:
             model.graph.initializers.clear()  # a constant is of one graph only
