@@ -78,7 +78,11 @@ def test_every_rule_can_be_shown(vampconv, name):
     ran = vampconv("rules", "show", name)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(f"{name}: stage {rule.stage.label}")
-    assert any(op in ran.out for op in ("vamp.", "Conv", "MatMul")) or rule.stage is Stage.RAISE
+    assert (
+        any(op in ran.out for op in ("vamp.", "Conv", "MatMul"))
+        or rule.stage is Stage.RAISE
+        or rule.precision
+    )
     assert f"{content['file']}:{content['line']}" in ran.out
 
 

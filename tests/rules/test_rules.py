@@ -42,7 +42,7 @@ def test_a_rule_says_what_it_does_how_exactly_and_when(rule):
     assert isinstance(rule.stage, Stage)
     assert isinstance(rule.claim, Close | Exact if rule.precision is None else Near | Exact)
     if isinstance(rule.claim, Near):
-        assert 0 < rule.claim.share <= {"int8": 0.02, "int4": 0.2}[rule.precision]
+        assert 0 < rule.claim.share <= {"fp16": 1e-3, "int8": 0.02, "int4": 0.2}[rule.precision]
     if isinstance(rule.claim, Close):
         assert 0 <= rule.claim.rtol <= 1e-5
         assert 0 <= rule.claim.atol <= 2e-5

@@ -109,7 +109,10 @@ def test_what_rules_match_and_what_they_emit(rule):
             names, {n: torch.from_numpy(np.array(x)) for n, x in wide.items()}
         )
         for name, x in zip(names, wanted, strict=True):
-            np.testing.assert_allclose(found[name].numpy(), x, rtol=1e-6, atol=1e-6)
+            off = (
+                1e-3 if rule.precision == "fp16" else 1e-6
+            )  # the evaluator's floats are all of its own precision
+            np.testing.assert_allclose(found[name].numpy(), x, rtol=off, atol=off)
         apply_rules(model, [rule], opset=model.graph.opset_imports[""], target="portable")
         assert all(operators.knows(node) for node in ir.to_proto(model).graph.node)
 

@@ -77,9 +77,10 @@ class StoredConstants:
 
     def _read_external(self, where: Mapping[str, str]) -> Array:
         file, offset, length = (where.get(key, "0") for key in ("location", "offset", "length"))
-        numbers = (offset + length).isdecimal() and len(offset) < _DIGITS and len(length) < _DIGITS
-        if Path(file).name != file or not numbers:
+        if Path(file).name != file or not (offset + length).isdecimal():
             raise InputOutputError(f"its data lie in {file!r}, which is no file of the bundle", AGAIN)
+        if max(len(offset), len(length)) >= _DIGITS:
+            raise InputOutputError(f"its data reach beyond the end of {file}", AGAIN)
         if file not in self._sources:
             self._sources[file] = self._stack.enter_context(closing(Source(self._directory / file)))
         source = self._sources[file]

@@ -10,7 +10,7 @@ from typing import Any
 
 from vampconv.checkpoint.source import Source
 from vampconv.emit.manifest import read_manifest
-from vampconv.emit.standing import MANIFEST, all_files
+from vampconv.emit.standing import ACCURACY, MANIFEST, all_files
 from vampconv.errors import InputOutputError, VampconvError
 
 RIGHT = "as written"
@@ -79,7 +79,7 @@ def _besides(directory: Path, listed: Mapping[str, Any]) -> Iterator[CheckedFile
         raise InputOutputError(
             f"{directory} cannot be read: {error.strerror}", "check its permissions"
         ) from error
-    for name in sorted(found - listed.keys() - {MANIFEST}):
+    for name in sorted(found - listed.keys() - {MANIFEST, ACCURACY}):
         yield CheckedFile(name, "is no part of it")
 
 

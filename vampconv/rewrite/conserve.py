@@ -47,8 +47,8 @@ def _note(found: Mapping[ir.Value, Known]) -> None:
     for value, (dtype, shape) in found.items():
         if value.type is None and dtype is not None:
             value.type = ir.TensorType(dtype)
-        if value.shape is None and shape is not None:
-            value.shape = ir.Shape(shape)
+        if value.shape is None and shape is not None:  # inference gives one name to dimensions of many graphs
+            value.shape = ir.Shape([size if isinstance(size, int) else None for size in shape])
 
 
 def _plain(dtype: ir.DataType) -> str:
