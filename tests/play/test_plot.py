@@ -83,9 +83,8 @@ def test_codebooks_that_there_were_none_of_are_white():
     assert not (tokens[:-1] == 1).all(axis=-1).any()
 
 
-@pytest.mark.parametrize("name", ["p.png", "P.PNG"])
-def test_a_png(name):
-    image = matplotlib.image.imread(io.BytesIO(draw(scene(), Path(name))))
+def test_a_png():
+    image = matplotlib.image.imread(io.BytesIO(draw(scene(), Path("P.PNG"))))
     assert image.shape[0] > 800
     assert image.shape[1] == 1800
     assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 500
