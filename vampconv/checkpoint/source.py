@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vampconv.errors import BadInputError, InputOutputError
-from vampconv.regular import open_regular
+from vampconv.files.regular import open_regular
 
 CHUNK = 4 << 20
 AGAIN = "download or copy the file again"

@@ -17,7 +17,7 @@ from vampconv.emit.shapes import SHAPES, misfit
 from vampconv.emit.standing import MANIFEST
 from vampconv.emit.writer import WrittenFile
 from vampconv.errors import InputOutputError
-from vampconv.regular import read_json
+from vampconv.files.regular import read_json
 
 FORMAT = 1
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxscript")

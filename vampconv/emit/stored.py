@@ -14,8 +14,8 @@ from google.protobuf.message import DecodeError
 from vampconv.checkpoint.source import AGAIN, Source
 from vampconv.dialect.op import Array
 from vampconv.errors import InputOutputError
-from vampconv.model_files import LONGEST_MODEL
-from vampconv.regular import read_regular
+from vampconv.files.models import LONGEST_MODEL
+from vampconv.files.regular import read_regular
 
 _DIGITS = 20
 

@@ -16,7 +16,7 @@ from vampconv.emit.manifest import read_manifest
 from vampconv.emit.stored import StoredConstants
 from vampconv.errors import InputOutputError, VampconvError
 from vampconv.inspect.statistics import Statistics
-from vampconv.model_files import check_bundled, require_regular
+from vampconv.files.models import check_bundled, require_regular
 
 LENGTHS = (1, 13, 100)
 """Time steps of the trial runs."""

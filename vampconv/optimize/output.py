@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from vampconv.errors import BadInputError, InputOutputError, UsageError
 from vampconv.files.outputs import Outputs, unwritable
-from vampconv.model_files import external_tensors
+from vampconv.files.models import external_tensors
 from vampconv.optimize.source import PIECE, TensorInFile, read
 
 LARGE = 1 << 30

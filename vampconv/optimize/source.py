@@ -12,8 +12,8 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from vampconv.errors import BadInputError, VampconvError
-from vampconv.model_files import LONGEST_MODEL, all_tensors
-from vampconv.regular import open_regular, read_regular
+from vampconv.files.models import LONGEST_MODEL, all_tensors
+from vampconv.files.regular import open_regular, read_regular
 
 AGAIN = "export it again"
 _DIGITS = 20

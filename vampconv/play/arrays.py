@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from vampconv.errors import BadInputError, LimitError
-from vampconv.regular import read_regular
+from vampconv.files.regular import read_regular
 
 Array = NDArray[Any]
 

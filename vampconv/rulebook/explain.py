@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from vampconv.dialect.builder import FUSED, VALUE
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import InputOutputError, UsageError
-from vampconv.model_files import LONGEST_MODEL
-from vampconv.regular import read_regular
+from vampconv.files.models import LONGEST_MODEL
+from vampconv.files.regular import read_regular
 from vampconv.rewrite import Rule
 from vampconv.rewrite.trace import module_of, rules_of
 from vampconv.rulebook.catalogue import first_line

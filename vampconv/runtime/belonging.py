@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vampconv.errors import InputOutputError
-from vampconv.model_files import require_regular
-from vampconv.regular import open_regular
+from vampconv.files.models import require_regular
+from vampconv.files.regular import open_regular
 from vampconv.runtime.bundle import WHOLE_FILE, Bundle
 
 TABLE = re.compile(r"(?P<checkpoint>.*):.*quantizers\.(?P<codebook>\d+)\.codebook\.weight")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from vampconv.errors import InputOutputError, UsageError
-from vampconv.model_files import check_bundled
-from vampconv.regular import read_json
+from vampconv.files.models import check_bundled
+from vampconv.files.regular import read_json
 
 MANIFEST = "vampconv.json"
 FORMAT = 1

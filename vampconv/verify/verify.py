@@ -18,7 +18,7 @@ from vampconv.convert.inputs import Inputs
 from vampconv.convert.plan import make_drafts
 from vampconv.emit.manifest import read_manifest
 from vampconv.errors import UsageError, VerificationError
-from vampconv.model_files import check_bundled
+from vampconv.files.models import check_bundled
 from vampconv.plugins import Plugin, Plugins, load_plugins
 from vampconv.runtime.bundle import find_bundle
 from vampconv.verify.accuracy import write_accuracy

@@ -13,7 +13,7 @@ from scipy.io import wavfile
 
 from vampconv.errors import BadInputError, InputOutputError
 from vampconv.files.outputs import outputs
-from vampconv.regular import open_regular
+from vampconv.files.regular import open_regular
 
 Array = np.ndarray[Any, Any]
 

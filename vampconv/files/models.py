@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 
 from vampconv.errors import InputOutputError
-from vampconv.regular import read_regular
+from vampconv.files.regular import read_regular
 
 LONGEST_MODEL = 1 << 31
 """Bytes of a protobuf message at most."""
