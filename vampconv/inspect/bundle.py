@@ -15,8 +15,8 @@ from vampconv.dialect.op import Array
 from vampconv.emit.manifest import read_manifest
 from vampconv.emit.stored import StoredConstants
 from vampconv.errors import InputOutputError, VampconvError
-from vampconv.inspect.statistics import Statistics
 from vampconv.files.models import check_bundled, require_regular
+from vampconv.inspect.statistics import Statistics
 
 LENGTHS = (1, 13, 100)
 """Time steps of the trial runs."""

@@ -10,8 +10,8 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from vampconv.files.outputs import Outputs, outputs
 from vampconv.files.models import external_tensors
+from vampconv.files.outputs import Outputs, outputs
 from vampconv.optimize.opset import at_opset
 from vampconv.optimize.output import check_output, write_model, write_unchanged
 from vampconv.optimize.source import as_graph, graphs_of, obstacle, read, reason_of

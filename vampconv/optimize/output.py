@@ -12,8 +12,8 @@ import onnx
 import onnx_ir as ir
 
 from vampconv.errors import BadInputError, InputOutputError, UsageError
-from vampconv.files.outputs import Outputs, unwritable
 from vampconv.files.models import external_tensors
+from vampconv.files.outputs import Outputs, unwritable
 from vampconv.optimize.source import PIECE, TensorInFile, read
 
 LARGE = 1 << 30
