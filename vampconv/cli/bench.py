@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from vampconv.cli.common import PATH, Names, console, require_extra
+from vampconv.cli.common import PATH, Names, ParamType, console, require_extra
 from vampconv.cli.convert import convert
 from vampconv.errors import UsageError
 
@@ -20,7 +20,7 @@ RIVALS = ("reference", "exporter", "exporter-int8")
 PARTS = ("convert", "coarse", "c2f", "decoder", "encoder", "vamp")
 
 
-class Variant(click.ParamType[tuple[str, str]]):
+class Variant(ParamType[tuple[str, str]]):
     """A precision, with a target after a colon."""
 
     name = "PRECISION[:TARGET]"

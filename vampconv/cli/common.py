@@ -42,7 +42,7 @@ class Sizes(ParamType[Sequence[int]]):
             self.fail(f"{value!r} is not a list of whole numbers like 1,13,100", param, ctx)
 
 
-class Names(click.ParamType[Sequence[str]]):
+class Names(ParamType[Sequence[str]]):
     """Some of the names in `known`, with commas between them; ``none`` is none of them."""
 
     name = "name,name,…"
