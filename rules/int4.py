@@ -9,6 +9,8 @@ import numpy as np
 from vampconv.dialect import Ops, microsoft
 from vampconv.rewrite import Draw, Guard, Match, Near, Refused, Rule, Sample, Stage, V
 
+from .int8 import TINY, is_matrix, largest, refused
+
 UINT8 = 2
 BLOCK = 32
 """Weights that share a scale; the finest that ONNX Runtime has a fast product for."""
@@ -16,7 +18,6 @@ MIDDLE, LARGEST = 8.0, 7.0
 """What stands for zero, and how far weights go from it."""
 IN_INT8 = 4
 """The level at which activations are taken in 8 bits as well, block by block."""
-TINY = 1e-30
 
 
 class QuantizeProductTo4Bits(Rule):
@@ -34,11 +35,8 @@ class QuantizeProductTo4Bits(Rule):
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
         yield m.floats("x", "weight"), "it is not in float32"
-        yield m.is_weight("weight"), "the weight is not a constant"
-        known = len(m.shape("weight") or ()) == 2 and m.size("weight", 1) > 0
-        yield known, "the weight is no matrix of a known size"
-        rows = m.size("weight", 0)
-        yield rows > 0 and rows % BLOCK == 0, "the columns are not made of whole blocks"
+        yield from is_matrix(m)
+        yield m.size("weight", 0) % BLOCK == 0, "the columns are not made of whole blocks"
         yield not m.is_weight("x"), "it is a product of constants"
 
     @staticmethod
@@ -46,11 +44,7 @@ class QuantizeProductTo4Bits(Rule):
         features, columns = m.size("weight", 0), m.size("weight", 1)
         count = features // BLOCK
         blocks = op.Reshape(op.Transpose(weight, perm=[1, 0]), [columns, count, BLOCK])
-        if m.opset >= 18:
-            largest = op.ReduceMax(op.Abs(blocks), [-1], keepdims=1)
-        else:
-            largest = op.ReduceMax(op.Abs(blocks), axes=[-1], keepdims=1)
-        scales = op.Div(largest, LARGEST)
+        scales = op.Div(largest(op, blocks, m), LARGEST)
         steps = op.Add(op.Round(op.Div(blocks, op.Max(scales, TINY))), MIDDLE)
         pairs = op.Mul(op.Reshape(steps, [columns, count, BLOCK // 2, 2]), np.array([1, 16], np.float32))
         packed = op.Cast(op.ReduceSum(pairs, [-1], keepdims=0), to=UINT8)
@@ -69,10 +63,7 @@ class QuantizeProductTo4Bits(Rule):
         yield Sample(x=draw("batch", "time", 64, scale=1e-4), weight=zeros)
         yield Refused("product of constants", x=draw(5, 64), weight=weight)
         yield Refused("whole blocks", x=draw("batch", 40), weight=draw(40, 48))
-        yield Refused("not a constant", **good, weight=draw.input(64, 48))
-        yield Refused("known size", **good, weight=draw(1, 64, 48))
-        double = {name: a.astype(np.float64) for name, a in good.items()}
-        yield Refused("float32", **double, weight=weight.astype(np.float64))
+        yield from refused(draw, good, weight)
 
 
 RULES = (QuantizeProductTo4Bits,)

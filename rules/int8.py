@@ -36,14 +36,14 @@ class QuantizeGatedProduct(Rule):
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
         yield m.floats("value", "gate", "weight"), "it is not in float32"
-        yield from _is_matrix(m)
+        yield from is_matrix(m)
         yield not (m.is_weight("value") or m.is_weight("gate")), "a constant scale makes rows no less alike"
 
     @staticmethod
     def after(op: Ops, value: V, gate: V, weight: V, m: Match) -> V:
         x = op.Mul(value, gate)
-        largest = op.Max(_largest(op, x, m), TINY)
-        return op.Mul(_product(op, op.Div(x, largest), weight, m), largest)
+        rows = op.Max(largest(op, x, m), TINY)
+        return op.Mul(_product(op, op.Div(x, rows), weight, m), rows)
 
     @staticmethod
     def evidence(draw: Draw) -> Iterator[Sample]:
@@ -55,7 +55,7 @@ class QuantizeGatedProduct(Rule):
         yield Sample(**good, weight=weight)
         yield Sample(value=draw("batch", "time", 64) * 0, gate=good["gate"], weight=weight)
         yield Refused("constant scale", value=good["value"], gate=draw(64), weight=weight)
-        yield from _refused(draw, good, weight)
+        yield from refused(draw, good, weight)
 
 
 class QuantizeProduct(Rule, after="QuantizeGatedProduct"):
@@ -72,7 +72,7 @@ class QuantizeProduct(Rule, after="QuantizeGatedProduct"):
     @staticmethod
     def require(m: Match) -> Iterator[Guard]:
         yield m.floats("x", "weight"), "it is not in float32"
-        yield from _is_matrix(m)
+        yield from is_matrix(m)
         yield not m.is_weight("x"), "it is a product of constants"
 
     @staticmethod
@@ -88,27 +88,28 @@ class QuantizeProduct(Rule, after="QuantizeGatedProduct"):
         yield Sample(x=draw("batch", "time", 64, scale=1e-4), weight=weight)
         yield Sample(x=draw("long", 64) * 0, weight=weight)
         yield Refused("product of constants", x=draw(5, 64), weight=weight)
-        yield from _refused(draw, good, weight)
+        yield from refused(draw, good, weight)
 
 
 def _product(op: Ops, x: V, weight: V, m: Match) -> V:
     """``x · weight`` by DynamicQuantizeLinear and MatMulInteger."""
     columns = op.Transpose(weight, perm=[1, 0])
-    scales = op.Div(op.Max(_largest(op, columns, m), TINY), LARGEST)
+    scales = op.Div(op.Max(largest(op, columns, m), TINY), LARGEST)
     matrix = op.Transpose(op.Cast(op.Round(op.Div(columns, scales)), to=INT8), perm=[1, 0])
     whole, step, zero = op.DynamicQuantizeLinear(x, outputs=3)
     product = op.Cast(op.MatMulInteger(whole, matrix, zero), to=FLOAT)
     return op.Mul(product, op.Mul(step, op.Squeeze(scales, [1])))
 
 
-def _largest(op: Ops, x: V, m: Match) -> V:
-    """The largest magnitude of each row."""
+def largest(op: Ops, x: V, m: Match) -> V:
+    """The largest magnitude along the last axis, which stays."""
     if m.opset >= 18:
         return op.ReduceMax(op.Abs(x), [-1], keepdims=1)
     return op.ReduceMax(op.Abs(x), axes=[-1], keepdims=1)
 
 
-def _is_matrix(m: Match) -> Iterator[Guard]:
+def is_matrix(m: Match) -> Iterator[Guard]:
+    """The weight is a constant whose size is known."""
     yield m.is_weight("weight"), "the weight is not a constant"
     known = len(m.shape("weight") or ()) == 2 and m.size("weight", 0) > 0 and m.size("weight", 1) > 0
     yield known, "the weight is no matrix of a known size"
@@ -124,7 +125,8 @@ def _weights(draw: Draw) -> Iterator[V]:
     yield weight
 
 
-def _refused(draw: Draw, good: dict[str, V], weight: V) -> Iterator[Refused]:
+def refused(draw: Draw, good: dict[str, V], weight: V) -> Iterator[Refused]:
+    """What no product takes in few bits: a weight that is computed or no matrix, and other types."""
     yield Refused("not a constant", **good, weight=draw.input(64, 48))
     yield Refused("known size", **good, weight=draw(2, 64, 48)[:1])
     double = {name: x.astype(np.float64) for name, x in good.items()}

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, parser
 
 from vampconv.bench.floor import Floor, fill
-from vampconv.bench.noise import inputs
+from vampconv.bench.inputs import inputs
 from vampconv.bench.products import attention_shapes, constants, operands, products
 from vampconv.runtime.bundle import Bundle
 

@@ -9,7 +9,7 @@ import torch
 
 from vampconv.bench.checkpoints import Size
 from vampconv.bench.export import dynamic_axes, export
-from vampconv.bench.noise import inputs
+from vampconv.bench.inputs import inputs
 from vampconv.bench.optimize import subject
 from vampconv.optimize import Request, optimize
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vampconv.bench.noise import frames_in, inputs
+from vampconv.bench.inputs import frames_in, inputs
 from vampconv.bench.rival import Work, serve
 from vampconv.runtime.bundle import Bundle
 

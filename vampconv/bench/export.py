@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from vampconv.bench.inputs import inputs
 from vampconv.bench.modules import arguments, load_reference, module
-from vampconv.bench.noise import inputs
 from vampconv.runtime.bundle import Bundle
 
 EXPORTERS = ("dynamo", "torchscript")

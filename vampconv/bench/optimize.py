@@ -20,8 +20,8 @@ from torch import nn
 from vampconv.bench.agreement import agreement
 from vampconv.bench.checkpoints import Size
 from vampconv.bench.export import EXPORTERS, dynamic_axes, export
+from vampconv.bench.inputs import frames_in, inputs
 from vampconv.bench.modules import module
-from vampconv.bench.noise import frames_in, inputs
 from vampconv.bench.process import Run, timed
 from vampconv.bench.tables import system
 from vampconv.bench.turns import Outcome, take_turns

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vampconv.bench.inputs import frames_in, inputs
 from vampconv.bench.modules import load_reference
-from vampconv.bench.noise import frames_in, inputs
 from vampconv.bench.rival import Work
 from vampconv.play.clock import Clock
 from vampconv.reference.lac import LACReference

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vampconv.bench.contest import Contestant, Key, Setting, compete, sweep
-from vampconv.bench.noise import frames_in, inputs
+from vampconv.bench.inputs import frames_in, inputs
 from vampconv.bench.process import Run, measure
 from vampconv.bench.result import COPY, EXPORTER, HALF, OURS, REFERENCE, Column, Contest, Entry, Point
 from vampconv.bench.rival import Rival

@@ -3,6 +3,7 @@
 from . import (
     attention,
     batch_norm,
+    codes,
     constants,
     convolution,
     embedding,
@@ -18,7 +19,6 @@ from . import (
     relative_bias,
     rms_norm,
     snake,
-    vector_quantize,
 )
 from .variant import VARIANTS, Variant
 
@@ -27,6 +27,7 @@ __all__ = [
     "Variant",
     "attention",
     "batch_norm",
+    "codes",
     "constants",
     "convolution",
     "embedding",
@@ -42,5 +43,4 @@ __all__ = [
     "relative_bias",
     "rms_norm",
     "snake",
-    "vector_quantize",
 ]
