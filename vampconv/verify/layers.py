@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,11 @@ import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnxruntime import GraphOptimizationLevel
-from torch import Tensor, nn
+from torch import Tensor
 
 from vampconv.errors import InputOutputError
-from vampconv.reference.lac import LACReference
 from vampconv.runtime.session import LOADING_ERRORS
-from vampconv.verify.anchors import Place, read_anchors
-from vampconv.verify.audio_files import snr_db
+from vampconv.verify.anchors import read_anchors
 from vampconv.verify.bounds import Bounds, reduced
 from vampconv.verify.compare import Measured, compare, relative
 from vampconv.verify.coverage import LEAST, cover, shortcomings, unfounded
@@ -29,8 +27,9 @@ from vampconv.verify.evaluation.declared import AsDeclared, has_float16
 from vampconv.verify.extremes import Extremes
 from vampconv.verify.fates import REMOVED
 from vampconv.verify.provenance import false_notes, module_told
+from vampconv.verify.records import batches, codec_of, row_of, sound_of
 from vampconv.verify.regions import Regions
-from vampconv.verify.result import Case, Comparison, Coverage, Fault, PartResult, Sound, Verdict
+from vampconv.verify.result import Case, Coverage, Fault, PartResult, Verdict
 from vampconv.verify.side import FAILURES, References, Side
 from vampconv.verify.subjects import Decoder, Encoder, Transformer, codes_fit
 from vampconv.verify.taps import Taps
@@ -137,7 +136,7 @@ class PartVerifier:
         self.levels = self.rival.errors(self.anchors, feeds, found, self.truth.known)
         if self.layerwise:
             for group in taps.chunks(feeds, AT_ONCE, outputs):
-                for few in _batches(group, BATCH):
+                for few in batches(group, BATCH):
                     self._compare(few, case)
                 del group, few
             self.result.taps_agree = not taps.touched
@@ -158,7 +157,7 @@ class PartVerifier:
             if measured.verdict is not Verdict.PASS and name not in self.levels:
                 own = self._own_level(name, exact[name])
                 measured = compare(group[name], exact[name], own, level, self._allowed(name))
-            self.result.comparisons.append(_row(places[name], case, measured))
+            self.result.comparisons.append(row_of(places[name], case, measured))
             row = self.result.comparisons[-1]
             self.extremes.see(row, group[name], exact[name], measured.largest)
             for other, order in places[name].stands_for[1:]:
@@ -205,12 +204,12 @@ class PartVerifier:
             if found.shape == tuple(sides[0].shape):
                 result.tokens = added(result.tokens, judge_logits(found, sides[0], sides[1]))
         elif isinstance(subject, Encoder):
-            z = [(_codec(s.reference.model), s.record.values["encoder"]) for s in (self.truth, self.rival)]
+            z = [(codec_of(s.reference.model), s.record.values["encoder"]) for s in (self.truth, self.rival)]
             if codes_fit(z[0][0], found, z[0][1]):
                 with torch.inference_mode():
                     result.tokens = added(result.tokens, judge_codes(found, *z))
         elif isinstance(subject, Decoder):
-            result.sounds.append(_sound(subject.part, found, self.truth.record.values["."]))
+            result.sounds.append(sound_of(subject.part, found, self.truth.record.values["."]))
         if result.tokens is not None and result.tokens.real and result.bounds is None:
             self._problem(f"{result.tokens.real} tokens differ beyond ties, first in {case}")
 
@@ -231,7 +230,7 @@ class PartVerifier:
             with Taps(self.path, self.threads, GraphOptimizationLevel.ORT_DISABLE_ALL) as plain:
                 for group in plain.chunks(feeds, AT_ONCE):
                     swallowed = {name: array for name, array in group.items() if name in taps.swallowed}
-                    for few in _batches(swallowed, BATCH):
+                    for few in batches(swallowed, BATCH):
                         self._compare(few, case)
             coverage = covered()
         if coverage.share < LEAST and has_float16(self.model):
@@ -284,46 +283,3 @@ class PartVerifier:
     def _problem(self, problem: str) -> None:
         if problem not in self.result.problems:
             self.result.problems.append(problem)
-
-
-def _batches(group: dict[str, Array], most: int) -> Iterator[dict[str, Array]]:
-    """The values, taken out of `group` a few at a time."""
-    batch: dict[str, Array] = {}
-    for name in list(group):
-        batch[name] = group.pop(name)
-        if sum(array.nbytes for array in batch.values()) >= most:
-            yield batch
-            batch = {}
-    if batch:
-        yield batch
-
-
-def _row(place: Place, case: Case, measured: Measured) -> Comparison:
-    return Comparison(
-        place.name,
-        place.stands_for[0][0] if place.stands_for else "",
-        place.module,
-        place.rules,
-        case,
-        measured.shape,
-        measured.error_ort,
-        measured.error_torch,
-        measured.bound,
-        measured.verdict,
-        measured.worst_index,
-        measured.worst_found,
-        measured.worst_truth,
-        measured.problem,
-    )
-
-
-def _codec(model: nn.Module) -> LACReference:
-    assert isinstance(model, LACReference)
-    return model
-
-
-def _sound(part: str, found: Array, truth: Tensor) -> Sound:
-    if found.shape != tuple(truth.shape):
-        return Sound(part, float("-inf"), float("inf"))
-    difference = torch.from_numpy(found).double() - truth
-    return Sound(part, snr_db(found, truth.numpy()), float(difference.abs().max()))
